@@ -1,0 +1,235 @@
+"""A GGUF path comes in; one llama.cpp context that turns prompt tokens into pieces of text goes out."""
+
+import codecs
+import contextlib
+import ctypes
+import json
+import os
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import ModelError
+
+if TYPE_CHECKING:
+    from llama_cpp import Llama
+    from llama_cpp.llama_grammar import LlamaGrammar
+
+# Prompt tokens/s by n_batch (SmolLM2-135M Q4_1, 1,800 tokens, 2 CPU cores): 64: 403, 128: 412, 256: 407,
+# 512: 388, 1024: 394, 2048: 393. Flat on a CPU, where a small batch loses less of the reused prefix (see
+# evaluate_prompt) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
+CPU_BATCH, GPU_BATCH = 64, 512
+# Only for the thread that already holds the model: a stream left open in a notebook ends in an error, not a
+# hang. A web server may advance one stream from several threads, so such a wait is not always in vain.
+SAME_THREAD_WAIT_S = 120.0
+
+
+@dataclass(eq=False)
+class Engine:
+    """One loaded context, what guards it and what it last read; every copy of a chat model shares it."""
+
+    llama: "Llama"
+    model_name: str
+    offload: str
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    owner: int = 0  # the thread that began the present stream
+    prompt_size: int = 0  # tokens of the last prompt
+    worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "llama"))
+
+    @contextlib.contextmanager
+    def sole_use(self) -> Iterator[None]:
+        """Hold the context: llama.cpp crashes or mixes texts when two completions share it."""
+        me = threading.get_ident()
+        if not self.lock.acquire(timeout=SAME_THREAD_WAIT_S if self.owner == me else -1):
+            reason = "this thread still holds an open stream of it"
+            raise ModelError(self.model_name, reason, "Read the stream to its end or close it first")
+        self.owner = me
+        try:
+            yield
+        finally:
+            self.owner = 0
+            self.lock.release()
+
+    def close(self) -> None:
+        """Free the weights; later calls fail."""
+        self.worker.shutdown(cancel_futures=True)
+        self.llama.close()
+
+    @property
+    def context_tokens(self) -> int:
+        """Return how many tokens prompt and answer may have together."""
+        # llama.cpp rounds n_ctx up to a multiple of 256, but 0.3.36 sizes input_ids by what was asked.
+        return min(self.llama.n_ctx(), len(self.llama.input_ids))
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Return the model's tokens; special makes control tokens of their texts. Needs no lock."""
+        # No BOS is added: the chat template writes it where the model wants one.
+        return self.llama.tokenize(text.encode("utf-8", "replace"), add_bos=False, special=special)
+
+
+@dataclass
+class Tally:
+    """Count one generation."""
+
+    output_tokens: int = 0
+    finish_reason: str = "stop"
+
+
+def evaluate_prompt(engine: Engine, prompt: list[int]) -> Iterator[None]:
+    """Read a prompt but for its last, partial batch; yield after each batch.
+
+    Batches of another size round differently: with Llama.generate's own reuse of any common prefix, a greedy
+    answer depended on what had been asked before (measured). Only whole batches of the last prompt are reused
+    here, which leaves the same batches, hence the same answer, as reading the prompt afresh.
+    """
+    import llama_cpp
+
+    llama = engine.llama
+    common = llama.longest_token_prefix(llama.input_ids[: llama.n_tokens].tolist(), prompt)
+    done = min(common, engine.prompt_size, len(prompt) - 1) // llama.n_batch * llama.n_batch
+    memory, engine.prompt_size = llama_cpp.llama_get_memory(llama.ctx), len(prompt)
+    if not done or not llama_cpp.llama_memory_seq_rm(memory, -1, done, -1):  # recurrent models can't go back
+        llama.reset()  # type: ignore[no-untyped-call]
+        done = 0
+    llama.n_tokens = done
+    for start in range(done, len(prompt) - llama.n_batch, llama.n_batch):
+        llama.eval(prompt[start : start + llama.n_batch])
+        yield
+
+
+def generate_pieces(
+    engine: Engine, prompt: list[int], tally: Tally, *, max_tokens: int, seed: int, **sampling: Any
+) -> Iterator[str]:
+    """Sample up to max_tokens tokens after prompt; yield a piece of text, perhaps empty, at every step.
+
+    sampling: temp, top_p, grammar as Llama.generate takes them. Hold engine.sole_use() around it.
+    """
+    import llama_cpp
+
+    decoder, buffer = codecs.getincrementaldecoder("utf-8")("replace"), ctypes.create_string_buffer(1024)
+    vocab = llama_cpp.llama_model_get_vocab(engine.llama.model)
+    engine.llama.set_seed(seed)
+    for _ in evaluate_prompt(engine, prompt):
+        yield ""
+    # repeat_penalty stays 1.0: a penalty makes the model misquote.
+    sampled = engine.llama.generate(prompt, repeat_penalty=1.0, **sampling)
+    for token in islice(sampled, max_tokens):
+        if llama_cpp.llama_vocab_is_eog(vocab, token):
+            break
+        tally.output_tokens += 1
+        # Not Llama.detokenize: 0.3.36 silently drops pieces of more than 32 bytes (long rules, deep indents).
+        size = llama_cpp.llama_token_to_piece(vocab, llama_cpp.llama_token(token), buffer, len(buffer), 0, False)
+        yield decoder.decode(buffer.raw[:size])
+    else:
+        tally.finish_reason = "length"
+    yield decoder.decode(b"", final=True)
+
+
+def json_grammar(engine: Engine, response_format: dict[str, Any]) -> "LlamaGrammar":
+    """Make the grammar of {"type": "json_object", "schema": ...}; raise ModelError where none can be made."""
+    import llama_cpp
+    from llama_cpp.llama_grammar import JSON_GBNF, LlamaGrammar
+
+    schema, remedy = json.dumps(response_format.get("schema")), "Simplify the schema"
+    if response_format.get("type") != "json_object":
+        raise ModelError(response_format, "no such response format", 'Use {"type": "json_object", "schema": …}')
+    # 0.3.36 would fetch a remote $ref over the network.
+    if re.search(r'"\$ref": "(?!#)', schema):
+        raise ModelError(schema[:80], "the JSON schema refers to something outside itself", remedy)
+    try:
+        grammar = LlamaGrammar.from_json_schema(schema) if schema != "null" else LlamaGrammar.from_string(JSON_GBNF)
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError) as error:
+        raise ModelError(schema[:80], f"no grammar can be made of the JSON schema ({error})", remedy) from error
+    # 0.3.36 doesn't look whether llama.cpp refused the grammar, and samples without it.
+    vocab = llama_cpp.llama_model_get_vocab(engine.llama.model)
+    sampler = llama_cpp.llama_sampler_init_grammar(vocab, grammar._grammar.encode(), b"root")
+    if not sampler:
+        raise ModelError(schema[:80], "llama.cpp refuses the grammar of the JSON schema", remedy)
+    llama_cpp.llama_sampler_free(sampler)
+    return grammar
+
+
+def open_engine(path: Path, *, gpu_layers: int, context_tokens: int, threads: int) -> Engine:
+    """Load weights without printing; -1 GPU layers are all, 0 threads are all physical cores.
+
+    Raises ModelError for a file that is no GGUF or won't load, and for a context beyond what the model was
+    trained on: answers turn to noise there, and clamping would change the caller's token budget unseen.
+    """
+    remedy = "Download the file again, or choose another"
+    if not path.is_file():
+        raise ModelError(path, "there is no such file", remedy)
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(path, "it is not a GGUF file", remedy)
+    import llama_cpp
+    from jinja2 import TemplateError
+
+    log, _ = llama_log()
+    log.clear()
+    on_gpu = gpu_layers != 0 and llama_cpp.llama_supports_gpu_offload()
+    try:
+        llama = llama_cpp.Llama(
+            str(path),
+            n_gpu_layers=gpu_layers,
+            n_ctx=context_tokens,
+            n_batch=GPU_BATCH if on_gpu else CPU_BATCH,
+            # Tokens/s here with one and two threads: generation 85 and 106, prompt 203 and 388.
+            n_threads=threads or physical_cores(),
+            n_threads_batch=threads or os.cpu_count(),
+            verbose=False,
+        )
+    except (ValueError, RuntimeError, OSError, TemplateError) as error:
+        told = [line for line in "".join(log).splitlines() if re.search("error|failed", line)]
+        raise ModelError(path, f"llama.cpp can't load it ({[*told, error][0]})", remedy) from error
+    trained = llama_cpp.llama_model_n_ctx_train(llama.model)
+    if context_tokens > trained:
+        llama.close()
+        reason = f"{path.name} was trained on {trained}"
+        raise ModelError(f"{context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {trained} or less")
+    layers = llama_cpp.llama_model_n_layer(llama.model) + 1  # llama.cpp counts the output layer as one
+    return Engine(llama, path.name, describe_offload(layers, gpu_layers, "".join(log)))
+
+
+def describe_offload(layers: int, gpu_layers: int, log: str) -> str:
+    """Say in one sentence, from llama.cpp's log of the loading, how many layers the GPU got."""
+    import llama_cpp
+
+    if found := re.search(r"offloaded (\d+)/(\d+) layers to GPU", log):
+        return f"{found[1]} of {found[2]} layers are on the GPU."
+    if gpu_layers == 0:
+        return f"All {layers} layers are on the CPU, as asked."
+    if llama_cpp.llama_supports_gpu_offload():
+        return f"All {layers} layers are on the CPU, although this build of llama.cpp can use a GPU."
+    rebuild = 'CMAKE_ARGS="-DGGML_CUDA=on" make setup.'
+    return f"All {layers} layers are on the CPU: llama.cpp is built without GPU support; rebuild with {rebuild}"
+
+
+@cache
+def llama_log() -> tuple[deque[str], Any]:
+    """Collect llama.cpp's log instead of having it on stderr; the callback comes along to be kept alive."""
+    import llama_cpp
+
+    kept: deque[str] = deque(maxlen=2000)
+
+    def keep(level: int, text: bytes, data: object) -> None:
+        kept.append(text.decode("utf-8", "replace"))
+
+    callback = llama_cpp.llama_log_callback(keep)
+    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
+    return kept, callback
+
+
+def physical_cores() -> int:
+    """Count the cores this process may use; hyperthreads of a core count once where the system tells."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cpus = os.sched_getaffinity(0)
+    siblings = [Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") for cpu in cpus]
+    return len({path.read_text() for path in siblings if path.exists()}) or len(cpus)

@@ -1,0 +1,235 @@
+"""A GGUF file's path comes in; a LangChain chat model that runs it in this process by llama.cpp goes out."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel, Field, InstanceOf
+
+from chains.chat_template import ChatTemplate, read_chat_template, render_text, strip_control_tokens
+from chains.llama_engine import Engine, Tally, generate_pieces, json_grammar, open_engine
+from chains.structured_output import build_structured
+from chains.text_filters import THINK_OPENS, cut_at_stop, split_reasoning
+from errors import ModelError
+
+OVERRIDES = ("temperature", "top_p", "max_tokens", "seed", "response_format")
+
+
+class LlamaCppChat(BaseChatModel):
+    """Chat with one llama.cpp context: streams, counts, stops, keeps to a JSON schema; calls no tools.
+
+    A stream holds the model until it is read to its end or closed; other calls wait for it.
+    """
+
+    engine: InstanceOf[Engine] = Field(exclude=True, repr=False)
+    template: InstanceOf[ChatTemplate] = Field(exclude=True, repr=False)
+    temperature: float = Field(default=0.0, ge=0, description="0 takes the likeliest token every time")
+    top_p: float = Field(default=0.95, gt=0, le=1, description="without effect at temperature 0")
+    max_tokens: int = Field(default=256, ge=1, description="of an answer, reasoning included")
+    seed: int = Field(default=0, ge=0, lt=2**32 - 1, description="without effect at temperature 0")
+    stop: tuple[str, ...] = Field(default=(), description="strings that end an answer and are left out")
+
+    @property
+    def model_name(self) -> str:
+        """Name the model's file."""
+        return self.engine.model_name
+
+    @property
+    def context_tokens(self) -> int:
+        """Return how many tokens prompt and answer may have together."""
+        return self.engine.context_tokens
+
+    @property
+    def _llm_type(self) -> str:
+        return "llama-cpp"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        names = ("model_name", "context_tokens", "temperature", "top_p", "max_tokens", "seed", "stop")
+        return {name: getattr(self, name) for name in names}
+
+    def strip_control_tokens(self, text: str) -> str:
+        """Make the texts of the model's control tokens, such as <|im_start|>, harmless."""
+        return strip_control_tokens(self.template, text)
+
+    def render_prompt(self, messages: Sequence[BaseMessage]) -> list[int]:
+        """Return the tokens that the model is given for these messages."""
+        return self.engine.tokenize(render_text(self.template, messages), special=True)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the model's own tokens of plain text; get_num_tokens counts them."""
+        return self.engine.tokenize(text, special=False)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        """Count the tokens of the whole rendered prompt."""
+        return len(self.render_prompt(messages))
+
+    def _for_call(self, options: dict[str, Any]) -> "LlamaCppChat":
+        """Return this model with one call's overrides, validated; raise ModelError for unknown ones."""
+        if unknown := sorted(options.keys() - set(OVERRIDES)):
+            reason = "the local model takes no such option"
+            raise ModelError(", ".join(unknown), reason, f"Use {', '.join(OVERRIDES)}")
+        given = {key: value for key, value in options.items() if value is not None}
+        given.pop("response_format", None)
+        return type(self)(**(dict(self) | given)) if given else self
+
+    def _chunks(
+        self, messages: list[BaseMessage], stop: Sequence[str] | None, options: dict[str, Any]
+    ) -> Generator[ChatGenerationChunk]:
+        """Yield a chunk a token, empty ones too so that a caller can cancel, then usage and finish reason."""
+        call, tally, text = self._for_call(options), Tally(), render_text(self.template, messages)
+        prompt = self.engine.tokenize(text, special=True)
+        if len(prompt) + call.max_tokens > self.context_tokens:
+            asked = f"{len(prompt)} prompt tokens + {call.max_tokens} for the answer"
+            reason = f"the context holds {self.context_tokens}"
+            raise ModelError(asked, reason, "Raise RAG_CONTEXT_TOKENS or lower RAG_TOP_K")
+        wanted = options.get("response_format")
+        grammar = json_grammar(self.engine, wanted) if wanted else None
+        sampling: dict[str, Any] = {"temp": call.temperature, "top_p": call.top_p, "grammar": grammar}
+        with self.engine.sole_use():
+            yield _chunk("")
+            pieces = generate_pieces(self.engine, prompt, tally, max_tokens=call.max_tokens, seed=call.seed, **sampling)
+            parts: Iterator[tuple[str, str]] = ((piece, "") for piece in pieces)
+            if grammar is None:  # a grammar leaves no room to think, and a JSON string may hold the tag
+                parts = split_reasoning(pieces, thinking=text.rstrip().endswith(THINK_OPENS))
+            for answer, reasoning in cut_at_stop(parts, (*self.stop, *(stop or ()))):
+                yield _chunk(answer, reasoning)
+        yield self._last_chunk(len(prompt), tally)
+
+    def _last_chunk(self, input_tokens: int, tally: Tally) -> ChatGenerationChunk:
+        usage = UsageMetadata(
+            input_tokens=input_tokens,
+            output_tokens=tally.output_tokens,
+            total_tokens=input_tokens + tally.output_tokens,
+        )
+        about = {"finish_reason": tally.finish_reason, "model_name": self.model_name}
+        message = AIMessageChunk(content="", usage_metadata=usage, response_metadata=about, chunk_position="last")
+        return ChatGenerationChunk(message=message)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        # langchain-core 1.x reports each chunk to run_manager itself.
+        yield from filter(_says_something, self._chunks(messages, stop, kwargs))
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return generate_from_stream(self._chunks(messages, stop, kwargs))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        loop, cancelled = asyncio.get_running_loop(), threading.Event()
+        arrived: asyncio.Queue[ChatGenerationChunk | BaseException | None] = asyncio.Queue()
+
+        def send(item: ChatGenerationChunk | BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed while a token was computed
+                loop.call_soon_threadsafe(arrived.put_nowait, item)
+
+        def pump() -> None:
+            try:
+                with contextlib.closing(self._chunks(messages, stop, kwargs)) as chunks:
+                    for chunk in chunks:
+                        if cancelled.is_set():
+                            return
+                        send(chunk)
+                send(None)
+            except BaseException as error:  # handed over, and raised in the caller's task
+                send(error)
+
+        # One worker for one context: waiting calls queue up without taking the application's threads.
+        job = self.engine.worker.submit(pump)
+        try:
+            while (item := await arrived.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                if _says_something(item):
+                    yield item
+        finally:
+            cancelled.set()
+            job.cancel()
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await agenerate_from_stream(self._astream(messages, stop, run_manager, **kwargs))
+
+    def with_structured_output(
+        self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Answer in the schema by constrained decoding; bound its strings, or a small model runs on.
+
+        method and strict are accepted and ignored: the grammar always holds, but for numeric bounds, which
+        llama-cpp-python 0.3.36 leaves out. An answer cut at max_tokens is an OutputParserException.
+        """
+        if unknown := sorted(kwargs.keys() - {"method", "strict"}):
+            raise ValueError(f"Received unsupported arguments {unknown}")
+        return build_structured(self, schema, include_raw)
+
+
+def _chunk(answer: str, reasoning: str = "") -> ChatGenerationChunk:
+    extra = {"reasoning_content": reasoning} if reasoning else {}
+    return ChatGenerationChunk(message=AIMessageChunk(content=answer, additional_kwargs=extra))
+
+
+def _says_something(chunk: ChatGenerationChunk) -> bool:
+    message = chunk.message
+    return bool(message.content or message.additional_kwargs or message.response_metadata)
+
+
+def load_chat_model(
+    path: Path,
+    *,
+    gpu_layers: int = -1,
+    context_tokens: int = 4096,
+    threads: int = 0,
+    temperature: float = 0.0,
+    max_tokens: int = 256,
+    seed: int = 0,
+    stop: tuple[str, ...] = (),
+) -> LlamaCppChat:
+    """Load weights without printing; -1 GPU layers are all, 0 threads are all physical cores.
+
+    Raises ModelError for a file that won't load and for more context than the model was trained on.
+    """
+    engine = open_engine(path, gpu_layers=gpu_layers, context_tokens=context_tokens, threads=threads)
+    return LlamaCppChat(
+        engine=engine,
+        template=read_chat_template(engine.llama),
+        temperature=temperature,
+        max_tokens=max_tokens,
+        seed=seed,
+        stop=stop,
+    )
+
+
+def offload_report(model: LlamaCppChat) -> str:
+    """Say in one sentence how many layers the GPU got, and how to get a build with GPU support."""
+    return model.engine.offload

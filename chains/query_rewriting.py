@@ -1,0 +1,112 @@
+"""A question with its conversation comes in; the queries to search with go out, the stand-alone one first."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableLambda
+
+
+class Turn(TypedDict):
+    """One earlier exchange of a conversation."""
+
+    question: str
+    answer: str
+
+
+class Asked(TypedDict):
+    """What a rewriter reads."""
+
+    question: str
+    history: Sequence[Turn]
+
+
+# Words that point back at something said before. "that" and "this" count only where no noun follows them.
+POINTING = re.compile(
+    r"\b(it|its|they|them|their|theirs|he|him|his|she|her|hers|these|those|the (?:latter|former|same)|there)\b"
+    r"|\b(this|that)\b(?=\s*(?:[?.,!]|$|is\b|was\b|are\b|mean\b|work\b|happen\b))"
+    r"|\b(?:which|the|another|other|first|second|last) (ones?)\b",
+    re.IGNORECASE,
+)
+EXPLETIVE = re.compile(
+    r"\b(it|there) (is|was|are|were|takes?|took|possible)\b"
+    r"|\b(is|was|are|were|does|did) (it|there)( take| possible)?\b",
+    re.IGNORECASE,
+)
+CONTINUING = re.compile(
+    r"^(and|but|so|also|or|what about|how about)\b|^(why|how so|how|what else|tell me more|more)\W*$", re.IGNORECASE
+)
+ASKING = re.compile(
+    r"^(?:(?:please|tell|give|show|me|us|what|who|whom|whose|which|when|where|why|how|many|much|long|is|are|was|were|do|does|did"
+    r"|can|could|should|would|will|has|have|had|about|describe|explain|list|name|the|a|an|some|of|to|in|for|different|types?"
+    r"|kinds?|main|most|important|be|happens?|happened|called|mean|by|it|its|they|there)\b[\s,]*)+",
+    re.IGNORECASE,
+)
+
+
+def normalise(text: str) -> str:
+    """Return `text` in Unicode's composed form, with single spaces and no control characters."""
+    kept = "".join(c for c in unicodedata.normalize("NFC", text) if c.isspace() or unicodedata.category(c) != "Cc")
+    return " ".join(kept.split())
+
+
+def is_follow_up(question: str, history: Sequence[Turn]) -> bool:
+    """Tell, without a model, whether the question leans on what was said before it."""
+    if not history:
+        return False
+    return bool(CONTINUING.search(question)) or bool(POINTING.search(EXPLETIVE.sub(" ", question)))
+
+
+def topic(history: Sequence[Turn]) -> str:
+    """Return what the conversation is about: the newest question that named something, without its asking words."""
+    for turn in reversed(history):
+        named = ASKING.sub("", turn["question"]).strip(" ?.!")
+        if named and not is_follow_up(turn["question"], history[:1]):
+            return named
+    return ASKING.sub("", history[0]["question"]).strip(" ?.!") if history else ""
+
+
+def resolve(asked: Asked) -> str:
+    """Return the question with the words that point back replaced by the conversation's topic; no model is called."""
+    question, about = asked["question"], topic(asked["history"])
+    if not about or not is_follow_up(question, asked["history"]):
+        return question
+    pointing = POINTING.search(question)
+    if pointing is None or about.casefold() in question.casefold():
+        return f"{question.rstrip(' ?.!')} ({about})?"
+    word = pointing.group().lower()
+    named = f"{about}'s" if word in {"its", "their", "his", "theirs", "hers"} else about
+    return question[: pointing.start()] + named + question[pointing.end() :]
+
+
+def build_query_rewriter(
+    mode: str = "rules", *, llm: BaseChatModel | None = None, prompt: ChatPromptTemplate | None = None
+) -> Runnable[Any, list[str]]:
+    """Return a Runnable from a question and its history to one or more queries, never blank, the stand-alone one first.
+
+    mode: `off` only normalises; `rules` resolves a follow-up by its words; `model` lets `llm` write it with `prompt`
+    (variables history, question). A follow-up's own words stay a query beside the rewritten one; a question that
+    stands alone is left as it is.
+    """
+    writer: Runnable[dict[str, str], str] | None = None
+    if mode == "model" and prompt and llm:
+        writer = prompt | llm.bind(max_tokens=64, stop=["\n"]) | StrOutputParser()
+
+    def rewrite(asked: Asked) -> list[str]:
+        asked = {"question": normalise(asked["question"]), "history": asked["history"]}
+        question = asked["question"]
+        if mode == "off" or not is_follow_up(question, asked["history"]):
+            return [question]
+        stand_alone = resolve(asked)
+        if writer:
+            history = "\n".join(f"Question: {t['question']}\nAnswer: {t['answer']}" for t in asked["history"])
+            written = normalise(writer.invoke({"history": history, "question": question}))
+            # a model's empty or rambling line is worth less than the rule's
+            stand_alone = written if 3 <= len(written) <= 3 * len(question) + 200 else stand_alone
+        return list(dict.fromkeys([stand_alone, question]))
+
+    return RunnableLambda(rewrite, name="rewrite")

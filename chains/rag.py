@@ -1,0 +1,134 @@
+"""A question comes in; all the chains, joined into one Runnable, turn it into an `Answer`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+
+from chains.evidence import rank_sentences
+from chains.post_filter import Checked, check
+from chains.query_rewriting import Turn, normalise
+from chains.trace import Trace
+from errors import QuestionError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A passage behind an answer: where it is, and its sentence that fits the question best, verbatim."""
+
+    n: int
+    source: str
+    page: int | None
+    line: int | None
+    section: str
+    start: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer with all that it rests on.
+
+    abstained: the passages don't hold an answer. quoted: the model's draft was not supported, or none was wanted, and a
+    passage's own sentence stands in its place. dropped: passages that did not fit the model's context.
+    """
+
+    question: str
+    queries: tuple[str, ...]
+    answer: str
+    sources: tuple[Source, ...] = ()
+    cited: tuple[int, ...] = ()
+    abstained: bool = False
+    quoted: bool = False
+    dropped: int = 0
+    timings: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, int] = field(default_factory=dict)
+
+
+def build_rag(
+    *,
+    rewriter: Runnable[Any, list[str]],
+    qa: Runnable[dict[str, Any], dict[str, Any]],
+    embeddings: Embeddings,
+    least_support: float,
+) -> Runnable[dict[str, Any], dict[str, Any]]:
+    """Join rewriter, RetrievalQA and post-filter: {"question", "history"} → …, "source_documents", "result", "answer".
+
+    `stream` yields each key as soon as it is there, the result token by token and the `Answer` last.
+    """
+
+    def finish(state: dict[str, Any]) -> Answer:
+        passages: list[Document] = state["source_documents"]
+        evidence = rank_sentences(state["query"], passages, embeddings)
+        checked = check(state["result"], state["query"], evidence, least_support=least_support)
+        return _answer(state, passages, evidence, checked)
+
+    return (
+        RunnablePassthrough.assign(queries=rewriter)
+        | RunnablePassthrough.assign(query=lambda state: state["queries"][0])
+        | qa
+        | RunnablePassthrough.assign(answer=RunnableLambda(finish, name="check"))
+    )
+
+
+def _answer(state: dict[str, Any], passages: list[Document], evidence: list[Any], checked: Checked) -> Answer:
+    best = {sentence.passage: sentence for sentence in reversed(evidence)}  # the last one written is the best
+    sources = tuple(
+        Source(
+            n=number,
+            source=passage.metadata["source"],
+            page=passage.metadata["page"],
+            line=best[number].line,
+            section=passage.metadata["section"],
+            start=best[number].start,
+            text=best[number].text,
+            score=round(float(passage.metadata["score"]), 4),
+        )
+        for number, passage in enumerate(passages, 1)
+    )
+    return Answer(
+        question=state["question"],
+        queries=tuple(state["queries"]),
+        answer=checked.text,
+        sources=sources,
+        cited=checked.cited,
+        abstained=checked.abstained,
+        quoted=checked.quoted,
+        dropped=state.get("dropped", 0),
+    )
+
+
+def check_question(question: str, longest: int) -> str:
+    """Return the question, normalised; raise QuestionError when it is blank or longer than `longest` characters."""
+    question = normalise(question)
+    if not question:
+        raise QuestionError("the question", "it is empty", "ask something")
+    if len(question) > longest:
+        remedy = "shorten it, or raise RAG_MAX_QUESTION_CHARACTERS"
+        raise QuestionError(f"{question[:40]}…", f"it has {len(question)} characters, {longest} are allowed", remedy)
+    return question
+
+
+def stream_answer(
+    rag: Runnable[dict[str, Any], dict[str, Any]], question: str, history: Sequence[Turn] = ()
+) -> Iterator[str | Answer]:
+    """Yield the model's draft piece by piece, then the checked `Answer` with its timings (ms) and usage (tokens)."""
+    trace = Trace()
+    asked = {"question": question, "history": list(history)}
+    answers: list[Answer] = []
+    for chunk in rag.stream(asked, config={"callbacks": [trace]}):
+        if chunk.get("result"):
+            yield chunk["result"]
+        answers += filter(None, [chunk.get("answer")])
+    yield replace(answers[0], timings=trace.total(), usage=trace.usage)  # only now has the last stage its time
+
+
+def ask(rag: Runnable[dict[str, Any], dict[str, Any]], question: str, history: Sequence[Turn] = ()) -> Answer:
+    """Return the checked answer to a question."""
+    *_, answer = stream_answer(rag, question, history)
+    assert isinstance(answer, Answer)  # noqa: S101  (what stream_answer promises)
+    return answer

@@ -1,0 +1,84 @@
+"""A query comes in; a drafted answer and the passages that the model read for it go out: RetrievalQA's contract."""
+
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables.base import RunnableBindingBase
+
+from errors import QuestionError
+
+State = dict[str, Any]
+
+
+class RetrievalQA(RunnableBindingBase[State, State]):
+    """Answer {"query"} with {"query", "result", "source_documents"}, like the class of that name in langchain-classic.
+
+    It stands on langchain-core alone, and `stream` yields the source documents first and then the result token by
+    token. Other keys of the input pass through. Sync, async and batch, as every Runnable.
+    """
+
+    @classmethod
+    def from_llm(
+        cls,
+        llm: BaseChatModel,
+        retriever: Runnable[Any, list[Document]],
+        *,
+        prompt: ChatPromptTemplate,
+        prompt_tokens: int | None = None,
+        search_key: str = "query",
+    ) -> "RetrievalQA":
+        """Build the chain.
+
+        prompt: variables context and question. prompt_tokens: the longest prompt in the model's tokens;
+        passages over it are dropped, lowest rank first, and counted in an extra key `dropped`. search_key:
+        the input's key that `retriever` gets.
+        """
+        chain: Runnable[State, State] = RunnablePassthrough.assign(
+            source_documents=(itemgetter(search_key) | retriever.with_config(run_name="retrieve"))
+        )
+        if prompt_tokens is not None:
+            chain |= RunnableLambda(fit_prompt(llm, prompt, prompt_tokens), name="fit")
+        write = RunnableLambda(_fill) | prompt | llm | StrOutputParser()
+        return cls(bound=chain | RunnablePassthrough.assign(result=write.with_config(run_name="generate")))
+
+
+def show(passages: list[Document]) -> str:
+    """Return the passages as the model reads them: numbered, with their headings, fenced."""
+    blocks = []
+    for number, passage in enumerate(passages, 1):
+        title = passage.metadata.get("section", "")
+        blocks.append(f"[{number}] {title}\n{passage.page_content}".replace("\n\n", "\n").strip())
+    return "\n\n".join(blocks)
+
+
+def fit_prompt(llm: BaseChatModel, prompt: ChatPromptTemplate, limit: int) -> Callable[[State], State]:
+    """Return a function that drops a state's lowest-ranked documents until the rendered prompt fits `limit` tokens.
+
+    It counts with the model's own tokenizer and adds `dropped`, the number of documents left out. Raise
+    QuestionError when the question alone is too long.
+    """
+
+    def fit(state: State) -> State:
+        kept = list(state["source_documents"])
+        while (size := _prompt_tokens(llm, prompt, state["query"], kept)) > limit:
+            if not kept:
+                reason = f"it takes {size} tokens with its prompt; the model has room for {limit}"
+                raise QuestionError(f"{state['query'][:60]}…", reason, "ask shorter or raise RAG_CONTEXT_TOKENS")
+            kept.pop()
+        return state | {"source_documents": kept, "dropped": len(state["source_documents"]) - len(kept)}
+
+    return fit
+
+
+def _prompt_tokens(llm: BaseChatModel, prompt: ChatPromptTemplate, query: str, passages: list[Document]) -> int:
+    return llm.get_num_tokens_from_messages(prompt.format_messages(context=show(passages), question=query))
+
+
+def _fill(state: State) -> dict[str, str]:
+    return {"context": show(state["source_documents"]), "question": state["query"]}

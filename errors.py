@@ -1,0 +1,57 @@
+"""Every error that a user can cause or mend: each says what was wrong, why, and what to do.
+
+RagError
+├── SettingsError     a RAG_* value, in the environment or in .env
+├── DocumentError     a file or folder that can't be read
+├── StoreError        the index directory
+│   ├── StoreLocked     another process holds it
+│   └── StoreMismatch   it was built with other settings
+├── ModelError        a model that can't be found, trusted, loaded or asked
+├── QuestionError     a question that can't be answered as it stands
+└── EvaluationError   a test set that can't be used
+"""
+
+
+class RagError(Exception):
+    """Say in one line what was wrong (value), why (reason) and what to do (remedy)."""
+
+    def __init__(self, value: object, reason: str, remedy: str) -> None:
+        """Keep the three parts; line breaks inside them become spaces."""
+        self.value, self.reason, self.remedy = (" ".join(str(p).split()) for p in (value, reason, remedy))
+        super().__init__(f"{self.value}: {self.reason}. {self.remedy}.")
+
+    def __reduce__(self) -> tuple[type["RagError"], tuple[str, str, str]]:
+        """Survive the trip between processes, which pickles exceptions."""
+        return type(self), (self.value, self.reason, self.remedy)
+
+
+class SettingsError(RagError):
+    """A RAG_* value is unknown or out of bounds."""
+
+
+class DocumentError(RagError):
+    """A file or folder can't be read."""
+
+
+class StoreError(RagError):
+    """The index directory can't be used."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the index directory."""
+
+
+class StoreMismatch(StoreError):
+    """The index was built with other settings than the present ones."""
+
+
+class ModelError(RagError):
+    """A model can't be found, trusted, loaded or asked."""
+
+
+class QuestionError(RagError):
+    """A question can't be answered as it stands."""
+
+
+class EvaluationError(RagError):
+    """A test set can't be used."""

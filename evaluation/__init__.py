@@ -1,0 +1,1 @@
+"""Measure the chains on test sets; nothing else in the program needs this folder."""

