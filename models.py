@@ -38,7 +38,7 @@ PACKAGED = {
 
 
 def locate_weights(name: str, *, base: Path, sha256: str = "", offline: bool = True) -> Path:
-    """Return the GGUF file that `name` stands for, its hash checked where one is known; relative paths start at `base`."""
+    """Return the GGUF file that `name` stands for, its hash checked where known; relative paths start at `base`."""
     if name in PACKAGED:
         return _packaged(name)
     if name.startswith(HUB):

@@ -74,8 +74,8 @@ class Settings(BaseSettings):
     answer_style: str = Field(
         "write",
         pattern="^(write|quote)$",
-        description="write: the model writes, and a draft without support gives way to a quote. quote: no
-        model, the best " "sentence verbatim.",
+        description="write: the model writes, and a draft without support gives way to a quote. "
+        "quote: no model, the best sentence verbatim.",
     )
     least_support: float = Field(
         0.8, ge=0, le=1, description="Share of a written sentence's words that a passage must hold for it to stay."

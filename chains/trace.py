@@ -45,10 +45,11 @@ class Trace(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, **_: Any) -> None:
         """Add up the tokens that the model counted."""
         for generation in response.generations[0]:
-            if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                if used := generation.message.usage_metadata:
-                    for key in ("input_tokens", "output_tokens", "total_tokens"):
-                        self.usage[key] = self.usage.get(key, 0) + int(used[key])  # type: ignore[literal-required]
+            message = generation.message if isinstance(generation, ChatGeneration) else None
+            used = message.usage_metadata if isinstance(message, AIMessage) else None
+            for key, tokens in (used or {}).items():
+                if isinstance(tokens, int):
+                    self.usage[key] = self.usage.get(key, 0) + tokens
 
     @staticmethod
     def _since(began: float) -> float:

@@ -172,7 +172,7 @@ def _unstructured() -> Any:
 
     nlp = spacy.blank("en")
     nlp.add_pipe("sentencizer")
-    tokenize._get_nlp = lambda: nlp
+    tokenize._get_nlp = lambda: nlp  # type: ignore[assignment]
     return _community()
 
 
