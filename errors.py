@@ -55,3 +55,11 @@ class QuestionError(RagError):
 
 class EvaluationError(RagError):
     """A test set can't be used."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first cause of a chain of errors in one short line, to be the reason of a RagError."""
+    while error.__cause__:
+        error = error.__cause__
+    reason = error.strerror if isinstance(error, OSError) else None
+    return " ".join((reason or str(error) or type(error).__name__).split())[:200].rstrip(".")

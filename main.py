@@ -275,7 +275,10 @@ def _progress(title: str, *, shown: bool) -> Iterator[Any]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=log, transient=True, disable=not (shown and log.is_terminal)) as bar:
+    if not (shown and log.is_terminal):
+        yield lambda done, total, chunks: None
+        return
+    with Progress(*columns, console=log, transient=True) as bar:
         task = bar.add_task(title, total=None, rate="")
 
         def on_progress(done: int, total: int, chunks: int) -> None:

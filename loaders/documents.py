@@ -8,70 +8,17 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.documents import Document
 
-from errors import DocumentError
-from loaders.readers import (
-    JOINER,
-    Block,
-    Stretch,
-    csv_rows,
-    eml_message,
-    encoding_of,
-    html_blocks,
-    in_sections,
-    json_records,
-    jsonl_records,
-    unicode_rtf,
-    xlsx_rows,
-)
+from errors import DocumentError, one_line
+from loaders.encoding import encoding_of, unicode_rtf
+from loaders.mail import eml_message
+from loaders.records import csv_rows, json_records, jsonl_records, xlsx_rows
+from loaders.sections import JOINER, Block, Stretch, html_blocks, in_sections
 
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
-
-IGNORE_FILE = ".ragignore"
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # how old Office files begin, and new ones that have a password
-
-
-def find_files(path: Path) -> Iterator[Path]:
-    """Yield the file, or a folder's files in order, less the hidden, the linked and the .ragignored."""
-    if path.is_file():
-        yield path
-    elif path.is_dir():
-        yield from _walk(path, ())
-    else:
-        raise DocumentError(path, "no such file or folder", "check the path")
-
-
-def _walk(folder: Path, ignores: tuple[tuple[Path, "GitIgnoreSpec"], ...]) -> Iterator[Path]:
-    from pathspec import GitIgnoreSpec
-
-    try:  # stop at a folder that can't be read: going on would look as if its files had been deleted
-        entries = sorted(folder.iterdir())
-        if (folder / IGNORE_FILE).is_file():
-            lines = (folder / IGNORE_FILE).read_text("utf-8-sig", errors="replace").splitlines()
-            ignores = ((folder, GitIgnoreSpec.from_lines(lines)), *ignores)
-    except OSError as error:
-        raise DocumentError(folder, _reason(error), "check the folder's permissions") from error
-    for entry in entries:
-        if entry.name.startswith(".") or entry.is_symlink() or _ignored(entry, ignores):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, ignores)
-        elif entry.is_file():
-            yield entry
-
-
-def _ignored(entry: Path, ignores: tuple[tuple[Path, "GitIgnoreSpec"], ...]) -> bool:
-    """Say what the innermost .ragignore with a matching line says, as git does."""
-    for folder, spec in ignores:
-        name = entry.relative_to(folder).as_posix() + ("/" if entry.is_dir() else "")
-        verdict = spec.check_file(name).include
-        if verdict is not None:
-            return verdict
-    return False
 
 
 def load_documents(path: Path) -> list[Document]:
@@ -94,10 +41,10 @@ def load_documents(path: Path) -> list[Document]:
     except DocumentError:
         raise
     except OSError as error:
-        raise DocumentError(path, _reason(error), "check the path and its permissions") from error
+        raise DocumentError(path, one_line(error), "check the path and its permissions") from error
     except Exception as error:  # parsers raise anything, and one bad file must not stop the others
         remedy = "see whether it opens, repair it or leave it out"
-        raise DocumentError(path, _reason(error), remedy) from error
+        raise DocumentError(path, one_line(error), remedy) from error
     if not stretches:
         raise DocumentError(path, "empty", "fill it or leave it out")
     return list(_documents(path, stretches))
@@ -110,14 +57,6 @@ def _documents(path: Path, stretches: Iterable[Stretch]) -> Iterator[Document]:
         where = {"page": stretch.page, "line": stretch.line, "section": stretch.section, "start_index": start}
         yield Document(page_content=stretch.text, metadata={"source": str(path)} | where)
         end = start + len(stretch.text) + len(JOINER)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first cause of a chain of errors in one short line."""
-    while error.__cause__:
-        error = error.__cause__
-    reason = error.strerror if isinstance(error, OSError) else None
-    return " ".join((reason or str(error) or type(error).__name__).split())[:200].rstrip(".")
 
 
 def _community() -> Any:

@@ -10,10 +10,11 @@ import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from errors import DocumentError
+from errors import DocumentError, one_line
 from loaders.catalog import SourceState
 from loaders.cleaning import searchable
-from loaders.documents import SUFFIXES, find_files, load_documents
+from loaders.documents import SUFFIXES, load_documents
+from loaders.files import find_files
 from loaders.splitter import split_documents
 from loaders.store import Store
 
@@ -123,7 +124,7 @@ def _examine(
     try:
         state = _state(path, known, splitting)
     except OSError as error:  # what was indexed of it stays: the file may be readable again tomorrow
-        report.failed.append(Problem(source, (error.strerror or str(error)).lower()))
+        report.failed.append(Problem(source, one_line(error).lower()))
         return None
     same = known is not None and (known.sha256, known.splitting) == (state.sha256, state.splitting)
     if known and same and not (known.failure and retry_failed):

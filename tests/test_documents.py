@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from errors import DocumentError
-from loaders.documents import SUFFIXES, find_files, load_documents
-from loaders.readers import JOINER, encoding_of
+from loaders.documents import SUFFIXES, load_documents
+from loaders.encoding import encoding_of
+from loaders.files import find_files
+from loaders.sections import JOINER
 
 CORPUS = Path(__file__).parents[2] / "shared" / "data" / "formats" / "files"
 

