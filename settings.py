@@ -72,10 +72,14 @@ class Settings(BaseSettings):
     seed: int = Field(0, ge=0, description="Random seed; matters above temperature 0.")
 
     answer_style: str = Field(
-        "write",
-        pattern="^(write|quote)$",
-        description="write: the model writes, and a draft without support gives way to a quote. "
-        "quote: no model, the best sentence verbatim.",
+        "auto",
+        pattern="^(auto|write|brief|quote)$",
+        description="write: the model reads all passages and writes. brief: it shortens the best sentence. In both, "
+        "words without support give way to a quote. quote: the best sentence, no model. auto: brief for models under 1B "
+        "weights, else write.",
+    )
+    least_evidence: float = Field(
+        0.35, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."
     )
     least_support: float = Field(
         0.8, ge=0, le=1, description="Share of a written sentence's words that a passage must hold for it to stay."

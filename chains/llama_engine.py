@@ -68,6 +68,13 @@ class Engine:
         # llama.cpp rounds n_ctx up to a multiple of 256, but 0.3.36 sizes input_ids by what was asked.
         return min(self.llama.n_ctx(), len(self.llama.input_ids))
 
+    @property
+    def parameters(self) -> int:
+        """Return how many weights the model has."""
+        import llama_cpp
+
+        return int(llama_cpp.llama_model_n_params(self.llama.model))
+
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Return the model's tokens; special makes control tokens of their texts. Needs no lock."""
         # No BOS is added: the chat template writes it where the model wants one.

@@ -1,26 +1,30 @@
-"""A drafted answer and its passages come in; a checked one, grounded, cited, not repeating itself, goes out."""
+"""A drafted answer comes in with the passages it was written from; a checked, cited answer goes out."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from chains.evidence import Sentence, words_of
+from langchain_core.documents import Document
+
+from chains.evidence import best_passage, best_sentence
 from sentences import sentence_spans
+from words import content_words
 
 REFUSAL = "Not in these documents."
 REFUSING = re.compile(
     r"\bnot (?:in|mentioned in|found in|stated in) (?:these|the|this) (?:documents?|passages?|text)\b", re.IGNORECASE
 )
-CITATION = re.compile(r"\s*\[(\d+(?:\s*[,;]\s*\d+)*)\]")
+CITATION = re.compile(r"\s*\[\d+(?:\s*[,;]\s*\d+)*\]")
 MARKUP = re.compile(r"!\[[^\]]*\]\([^)]*\)|</?[a-zA-Z][^>]*>")  # images and HTML: an answer is shown, never run
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")  # a table's row, a "Column: value" a line
+FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")  # a table's row has a "Column: value" a line
 NAME_OR_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\b[A-Z][\w'-]+")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A checked answer: its text, the passages it cites (numbers from 1), and what had to be done to it."""
+    """A checked answer, the passages it cites (from 1), and whether it had to be refused or quoted."""
 
     text: str
     cited: tuple[int, ...] = ()
@@ -28,33 +32,47 @@ class Checked:
     quoted: bool = False
 
 
-def check(draft: str, question: str, evidence: Sequence[Sentence], *, least_support: float) -> Checked:
-    """Return what can be kept of the draft.
+def check(
+    draft: str,
+    question: str,
+    passages: Sequence[Document],
+    *,
+    least_evidence: float,
+    least_support: float,
+    read_best_only: bool = False,
+) -> Checked:
+    """Return what can be kept of the draft; the passages carry their scored sentences (chains/evidence.py).
 
-    evidence: the passages' sentences, best first. A sentence of the draft stays when one pair of neighbouring
-    sentences of a passage holds `least_support` of its words and all its names and numbers (those of the question
-    apart); it is cited to that passage, whatever the model wrote. Repeated sentences and an unfinished last one
-    go. Where nothing stays, the best sentence of the passages is quoted instead.
+    Where no sentence of the passages scores `least_evidence`, the answer is not there. A sentence of the draft
+    stays when two neighbouring sentences of one passage (with `read_best_only`, the best sentence, all that the
+    model saw) hold `least_support` of its words, and all its names and numbers; it is cited to that passage,
+    whatever the model wrote. What the question itself says supports nothing. Repeated sentences and an unfinished
+    last one go. Where nothing stays, the best sentence is quoted.
     """
-    draft = LINK.sub(r"\1", MARKUP.sub("", draft)).strip()
-    if not evidence or (REFUSING.search(draft) and len(draft) < 2 * len(REFUSAL)):
+    if lacks_evidence(passages, least_evidence=least_evidence):
         return Checked(REFUSAL, abstained=True)
-    windows = _windows(evidence)
-    lines: list[str] = []
+    best = best_passage(passages)
+    draft = LINK.sub(r"\1", MARKUP.sub("", draft)).strip()
+    if REFUSING.search(draft) and len(draft) < 2 * len(REFUSAL):
+        return Checked(REFUSAL, abstained=True)
+    windows = [(best + 1, best_sentence(passages[best]).text)] if read_best_only else _windows(passages)
+    lines: dict[frozenset[str], str] = {}
     cited: list[int] = []
-    said: set[frozenset[str]] = set()
     for sentence in _whole_sentences(CITATION.sub("", draft)):
-        words = frozenset(words_of(sentence))
-        passage, support = _best_support(sentence, question, windows)
-        if words and words not in said and support >= least_support:
-            said.add(words)
-            lines.append(f"{sentence} [{passage}]")
-            cited.append(passage)
+        words = frozenset(content_words(sentence))
+        number, support = _best_support(sentence, question, windows)
+        if words not in lines and support and support >= least_support:
+            lines[words] = f"{sentence} [{number}]"
+            cited.append(number)
     if lines:
-        return Checked(" ".join(lines), tuple(dict.fromkeys(cited)))
-    best = evidence[0]
-    quote = " ".join(FIELD.sub("; ", best.text).split())
-    return Checked(f"{quote} [{best.passage}]", (best.passage,), quoted=True)
+        return Checked(" ".join(lines.values()), tuple(dict.fromkeys(cited)))
+    quote = " ".join(FIELD.sub("; ", best_sentence(passages[best]).text).split())
+    return Checked(f"{quote} [{best + 1}]", (best + 1,), quoted=True)
+
+
+def lacks_evidence(passages: Sequence[Document], *, least_evidence: float) -> bool:
+    """Tell whether no sentence of the passages scores `least_evidence` for the question."""
+    return not passages or best_sentence(passages[best_passage(passages)]).score < least_evidence
 
 
 def _whole_sentences(text: str) -> list[str]:
@@ -65,25 +83,24 @@ def _whole_sentences(text: str) -> list[str]:
     return sentences
 
 
-def _windows(evidence: Sequence[Sentence]) -> list[tuple[int, str]]:
-    """Return (passage, text) of each sentence joined with the one after it in its passage."""
-    ordered = sorted(evidence, key=lambda sentence: (sentence.passage, sentence.start))
-    following = [*ordered[1:], None]
-    return [
-        (one.passage, f"{one.text} {two.text}" if two and two.passage == one.passage else one.text)
-        for one, two in zip(ordered, following, strict=True)
-    ]
+def _windows(passages: Sequence[Document]) -> list[tuple[int, str]]:
+    """Return (passage, text) of each sentence joined with the one after it."""
+    windows = []
+    for number, passage in enumerate(passages, 1):
+        texts = [sentence.text for sentence in passage.metadata["sentences"]]
+        windows += [(number, f"{one} {two}") for one, two in pairwise([*texts, ""])]
+    return windows
 
 
 def _best_support(sentence: str, question: str, windows: list[tuple[int, str]]) -> tuple[int, float]:
     """Return the passage that supports the sentence best with the share of its words held there, 0 if a name is not."""
-    asked = words_of(question)
-    words = words_of(sentence) - asked
-    facts = {word for match in NAME_OR_NUMBER.findall(sentence) for word in words_of(match)} - asked
+    asked = content_words(question)
+    words = content_words(sentence) - asked
+    facts = {word for match in NAME_OR_NUMBER.findall(sentence) for word in content_words(match)} - asked
     best = (0, 0.0)
-    for passage, text in windows:
-        held = words_of(text)
+    for number, text in windows:
+        held = content_words(text)
         share = len(words & held) / len(words) if words else 0.0  # a draft that only repeats the question says nothing
         if facts <= held and share > best[1]:
-            best = (passage, share)
+            best = (number, share)
     return best

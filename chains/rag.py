@@ -1,15 +1,14 @@
 """A question comes in; all the chains, joined into one Runnable, turn it into an `Answer`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 
-from chains.evidence import rank_sentences
-from chains.post_filter import Checked, check
+from chains.evidence import best_sentence
+from chains.post_filter import Checked
 from chains.query_rewriting import Turn, normalise
 from chains.trace import Trace
 from errors import QuestionError
@@ -53,19 +52,27 @@ def build_rag(
     *,
     rewriter: Runnable[Any, list[str]],
     qa: Runnable[dict[str, Any], dict[str, Any]],
-    embeddings: Embeddings,
-    least_support: float,
+    check_draft: Callable[[str, str, list[Document]], Checked],
 ) -> Runnable[dict[str, Any], dict[str, Any]]:
     """Join rewriter, RetrievalQA and post-filter: {"question", "history"} → …, "source_documents", "result", "answer".
 
     `stream` yields each key as soon as it is there, the result token by token and the `Answer` last.
+    `check_draft` takes the draft, the stand-alone question and the source documents.
     """
 
     def finish(state: dict[str, Any]) -> Answer:
         passages: list[Document] = state["source_documents"]
-        evidence = rank_sentences(state["query"], passages, embeddings)
-        checked = check(state["result"], state["query"], evidence, least_support=least_support)
-        return _answer(state, passages, evidence, checked)
+        checked = check_draft(state["result"], state["query"], passages)
+        return Answer(
+            question=state["question"],
+            queries=tuple(state["queries"]),
+            answer=checked.text,
+            sources=tuple(_source(number, passage) for number, passage in enumerate(passages, 1)),
+            cited=checked.cited,
+            abstained=checked.abstained,
+            quoted=checked.quoted,
+            dropped=state.get("dropped", 0),
+        )
 
     return (
         RunnablePassthrough.assign(queries=rewriter)
@@ -75,30 +82,17 @@ def build_rag(
     )
 
 
-def _answer(state: dict[str, Any], passages: list[Document], evidence: list[Any], checked: Checked) -> Answer:
-    best = {sentence.passage: sentence for sentence in reversed(evidence)}  # the last one written is the best
-    sources = tuple(
-        Source(
-            n=number,
-            source=passage.metadata["source"],
-            page=passage.metadata["page"],
-            line=best[number].line,
-            section=passage.metadata["section"],
-            start=best[number].start,
-            text=best[number].text,
-            score=round(float(passage.metadata["score"]), 4),
-        )
-        for number, passage in enumerate(passages, 1)
-    )
-    return Answer(
-        question=state["question"],
-        queries=tuple(state["queries"]),
-        answer=checked.text,
-        sources=sources,
-        cited=checked.cited,
-        abstained=checked.abstained,
-        quoted=checked.quoted,
-        dropped=state.get("dropped", 0),
+def _source(number: int, passage: Document) -> Source:
+    at, best = passage.metadata, best_sentence(passage)
+    return Source(
+        n=number,
+        source=at["source"],
+        page=at["page"],
+        line=best.line,
+        section=at["section"],
+        start=best.start,
+        text=best.text,
+        score=round(float(at["score"]), 4),
     )
 
 

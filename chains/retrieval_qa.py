@@ -8,12 +8,23 @@ from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
 from langchain_core.runnables.base import RunnableBindingBase
 
 from errors import QuestionError
 
 State = dict[str, Any]
+FENCE = '"""'
+
+
+def show_passages(passages: list[Document]) -> str:
+    """Return the passages as the model reads them: numbered, with their headings, fenced."""
+    blocks = []
+    for number, passage in enumerate(passages, 1):
+        title = passage.metadata.get("section", "")
+        text = passage.page_content.replace(FENCE, "'''")  # a document can't close its own fence
+        blocks.append(f"[{number}] {title}".strip() + f"\n{FENCE}\n{text}\n{FENCE}")
+    return "\n\n".join(blocks)
 
 
 class RetrievalQA(RunnableBindingBase[State, State]):
@@ -32,41 +43,45 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         prompt: ChatPromptTemplate,
         prompt_tokens: int | None = None,
         search_key: str = "query",
+        show: Callable[[list[Document]], str] = show_passages,
+        is_hopeless: Callable[[list[Document]], bool] = lambda passages: False,
     ) -> "RetrievalQA":
         """Build the chain.
 
         prompt: variables context and question. prompt_tokens: the longest prompt in the model's tokens;
         passages over it are dropped, lowest rank first, and counted in an extra key `dropped`. search_key:
-        the input's key that `retriever` gets.
+        the input's key that `retriever` gets. show: passages → context. is_hopeless: whether the model need
+        not be asked, the result being "".
         """
+
+        def fill(state: State) -> dict[str, str]:
+            return {"context": show(state["source_documents"]), "question": state["query"]}
+
         chain: Runnable[State, State] = RunnablePassthrough.assign(
             source_documents=(itemgetter(search_key) | retriever.with_config(run_name="retrieve"))
         )
         if prompt_tokens is not None:
-            chain |= RunnableLambda(fit_prompt(llm, prompt, prompt_tokens), name="fit")
-        write = RunnableLambda(_fill) | prompt | llm | StrOutputParser()
-        return cls(bound=chain | RunnablePassthrough.assign(result=write.with_config(run_name="generate")))
+            chain |= RunnableLambda(fit_prompt(llm, prompt, prompt_tokens, show), name="fit")
+        write = RunnableLambda(fill) | prompt | llm | StrOutputParser()
+        route = RunnableBranch((lambda state: is_hopeless(state["source_documents"]), lambda state: ""), write)
+        return cls(bound=chain | RunnablePassthrough.assign(result=route.with_config(run_name="generate")))
 
 
-def show(passages: list[Document]) -> str:
-    """Return the passages as the model reads them: numbered, with their headings, fenced."""
-    blocks = []
-    for number, passage in enumerate(passages, 1):
-        title = passage.metadata.get("section", "")
-        blocks.append(f"[{number}] {title}\n{passage.page_content}".replace("\n\n", "\n").strip())
-    return "\n\n".join(blocks)
-
-
-def fit_prompt(llm: BaseChatModel, prompt: ChatPromptTemplate, limit: int) -> Callable[[State], State]:
+def fit_prompt(
+    llm: BaseChatModel, prompt: ChatPromptTemplate, limit: int, show: Callable[[list[Document]], str]
+) -> Callable[[State], State]:
     """Return a function that drops a state's lowest-ranked documents until the rendered prompt fits `limit` tokens.
 
     It counts with the model's own tokenizer and adds `dropped`, the number of documents left out. Raise
     QuestionError when the question alone is too long.
     """
 
+    def tokens(query: str, passages: list[Document]) -> int:
+        return llm.get_num_tokens_from_messages(prompt.format_messages(context=show(passages), question=query))
+
     def fit(state: State) -> State:
         kept = list(state["source_documents"])
-        while (size := _prompt_tokens(llm, prompt, state["query"], kept)) > limit:
+        while (size := tokens(state["query"], kept)) > limit:
             if not kept:
                 reason = f"it takes {size} tokens with its prompt; the model has room for {limit}"
                 raise QuestionError(f"{state['query'][:60]}…", reason, "ask shorter or raise RAG_CONTEXT_TOKENS")
@@ -74,11 +89,3 @@ def fit_prompt(llm: BaseChatModel, prompt: ChatPromptTemplate, limit: int) -> Ca
         return state | {"source_documents": kept, "dropped": len(state["source_documents"]) - len(kept)}
 
     return fit
-
-
-def _prompt_tokens(llm: BaseChatModel, prompt: ChatPromptTemplate, query: str, passages: list[Document]) -> int:
-    return llm.get_num_tokens_from_messages(prompt.format_messages(context=show(passages), question=query))
-
-
-def _fill(state: State) -> dict[str, str]:
-    return {"context": show(state["source_documents"]), "question": state["query"]}

@@ -18,25 +18,25 @@ class Trace(BaseCallbackHandler):
 
     def __init__(self) -> None:
         """Start the clock."""
-        self._started = time.perf_counter()
-        self._open: dict[UUID, tuple[str, float]] = {}
+        self._started = self._stage_began = time.perf_counter()
+        self._names: dict[UUID, str] = {}
         self.timings: dict[str, float] = {}
         self.usage: dict[str, int] = {}
 
     def total(self) -> dict[str, float]:
-        """Return the timings so far with the whole run's."""
+        """Return the timings so far, and the whole run's."""
         return {f"{k}_ms": round(v, 1) for k, v in (self.timings | {"total": self._since(self._started)}).items()}
 
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, name: str | None = None, **_: Any) -> None:
-        """Note when a stage begins."""
+        """Note which run is which stage."""
         if name in STAGES:
-            self._open[run_id] = (name, time.perf_counter())
+            self._names[run_id] = name
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
-        """Note how long a stage took."""
-        if run_id in self._open:
-            name, began = self._open.pop(run_id)
-            self.timings[name] = self._since(began)
+        """Note how long a stage took since the one before it: a streamed run starts all its stages at once."""
+        if run_id in self._names:
+            self.timings[self._names.pop(run_id)] = self._since(self._stage_began)
+            self._stage_began = time.perf_counter()
 
     def on_llm_new_token(self, token: Any, **_: Any) -> None:
         """Note when the first token of the answer came."""

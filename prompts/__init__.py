@@ -8,7 +8,11 @@ from langchain_core.prompts import ChatPromptTemplate
 from errors import SettingsError
 
 FOLDER = Path(__file__).parent
-VARIABLES = {"answer": {"context", "question"}, "condense": {"history", "question"}}
+VARIABLES = {
+    "answer": {"context", "question"},
+    "brief": {"context", "question"},
+    "condense": {"history", "question"},
+}
 PART = re.compile(r"^--- (system|human|ai) ---$", re.MULTILINE)
 
 

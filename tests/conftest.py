@@ -1,4 +1,4 @@
-"""What several test files share: the real small embedder, loaded once, and a fast stand-in where vectors don't matter."""
+"""What several test files share: the real small embedder, loaded once, and a fast stand-in for it."""
 
 from pathlib import Path
 

@@ -59,7 +59,7 @@ def assert_placed(path: Path, documents: list[Document]) -> None:
     """Check the metadata's keys, and that the offsets point into the joined stretches."""
     text = JOINER.join(document.page_content for document in documents)
     for document in documents:
-        assert list(document.metadata) == ["source", "page", "section", "start_index"]
+        assert list(document.metadata) == ["source", "page", "line", "section", "start_index"]
         assert document.metadata["source"] == str(path)
         start = document.metadata["start_index"]
         if document.metadata["page"] is None:
@@ -124,7 +124,7 @@ def test_text_in_any_usual_encoding(tmp_path: Path, encoding: str) -> None:
     path = write(tmp_path / "a.md", text.encode(encoding))
     (document,) = load_documents(path)
     assert document.page_content == text.replace("\r\n", "\n")
-    assert document.metadata == {"source": str(path), "page": None, "section": "", "start_index": 0}
+    assert document.metadata == {"source": str(path), "page": None, "line": 1, "section": "", "start_index": 0}
 
 
 # headed formats

@@ -1,0 +1,216 @@
+"""The shape of the house: who imports whom, who prints, what is declared, how long things are."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = ("chains", "evaluation", "loaders", "prompts")
+TOP = sorted(path.stem for path in ROOT.glob("*.py"))
+OURS = {*PACKAGES, *TOP}
+FILES = sorted([*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).glob("**/*.py"))])
+CORE = {"main", "pipeline", "settings", "errors", "models", "health", "privacy", "sentences"} | {
+    "loaders",
+    "chains",
+    "prompts",
+}
+# module or package → what of ours it may import besides itself
+MAY_IMPORT = {
+    "errors": set(),
+    "privacy": set(),
+    "sentences": set(),
+    "settings": {"privacy", "errors"},
+    "models": {"errors"},
+    "loaders": {"errors", "privacy", "sentences"},
+    "chains": {"errors", "privacy", "sentences"},
+    "prompts": {"errors", "privacy", "sentences"},
+    "pipeline": {"loaders", "chains", "prompts", "models", "settings", "errors"},
+    "health": {"pipeline", "chains", "models", "settings", "errors"},
+    "evaluation": {"pipeline", "loaders", "chains", "settings", "errors"},
+    "main": OURS - {"main"},
+}
+TOO_LONG: set[str] = set()  # files over the limit that wait to be split
+ids = [str(path.relative_to(ROOT)) for path in FILES]
+
+
+def part(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield every module that a file names in an import, wherever it stands; relative ones in full."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield f"{part(path)}.{node.module or ''}" if node.level else node.module or ""
+
+
+def called(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_imports_point_one_way(path: Path) -> None:
+    found = {module.partition(".")[0] for module in imported(path)} & OURS
+    assert found - {part(path)} <= MAY_IMPORT[part(path)]
+
+
+def test_every_part_has_its_directions() -> None:
+    assert MAY_IMPORT.keys() == OURS
+
+
+def test_langchain_community_is_imported_in_one_file() -> None:
+    users = {str(f.relative_to(ROOT)) for f in FILES if any(m.startswith("langchain_community") for m in imported(f))}
+    assert users == {"loaders/documents.py"}
+
+
+@pytest.mark.parametrize("path", [file for file in FILES if part(file) != "main"], ids=lambda path: path.name)
+def test_only_main_prints_and_exits(path: Path) -> None:
+    forbidden = {"print", "exit", "quit", "sys.exit", "os._exit", "input", "sys.stdout.write", "sys.stderr.write"}
+    assert not forbidden & set(called(path))
+    assert "rich" not in {module.partition(".")[0] for module in imported(path)}
+    assert "typer" not in {module.partition(".")[0] for module in imported(path)}
+
+
+def test_settings_are_constructed_in_one_function() -> None:
+    users = {str(f.relative_to(ROOT)) for f in FILES for call in called(f) if call in ("Settings", "settings.Settings")}
+    assert users == {"settings.py"}
+    loaders = {part(f) for f in FILES for call in called(f) if call.rpartition(".")[2] == "load_settings"}
+    assert loaders <= {"main"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=ids)
+def test_no_module_is_too_long_to_read_at_a_sitting(path: Path) -> None:
+    name, lines = str(path.relative_to(ROOT)), len(path.read_text(encoding="utf-8").splitlines())
+    limit = 360 if name == "main.py" else 260
+    assert lines <= limit or name in TOO_LONG
+
+
+@pytest.mark.xfail(strict=True, reason="3,974 lines on 23 November: to be cut, or the bound of design.md moved")
+def test_the_core_can_be_read_in_an_afternoon() -> None:
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if part(path) in CORE)
+    assert lines <= 3400
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if f.name != "__init__.py"], ids=lambda path: path.name)
+def test_every_module_opens_with_what_it_is_for(path: Path) -> None:
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert doc
+    assert doc.split("\n\n")[0].rstrip().endswith((".", ":"))
+
+
+def test_pyproject_lists_exactly_the_modules_that_exist() -> None:
+    listed = PROJECT["tool"]["setuptools"]
+    assert sorted(listed["py-modules"]) == TOP
+    found = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+    assert set(listed["packages"]) == found == set(PACKAGES)
+    assert set(PROJECT["tool"]["ruff"]["lint"]["isort"]["known-first-party"]) == OURS
+    assert set(listed["package-data"]) == {"prompts"}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0].lower().replace("_", "-") for line in requirements}
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    declared = names(PROJECT["project"]["dependencies"])
+    providers = packages_distributions()
+    undeclared = {}
+    for path in FILES:
+        for module in {module.partition(".")[0] for module in imported(path)}:
+            if module in OURS or module in sys.stdlib_module_names:
+                continue
+            dists = {name.lower().replace("_", "-") for name in providers.get(module, [])}
+            if not dists & declared:
+                undeclared[module] = str(path.relative_to(ROOT))
+    assert undeclared == {}
+
+
+@pytest.mark.xfail(strict=True, reason="the extra `test` lacks transformers, of which test_reranking builds its model")
+def test_every_import_of_the_tests_is_declared_too() -> None:
+    declared = names(PROJECT["project"]["dependencies"]) | names(PROJECT["project"]["optional-dependencies"]["test"])
+    providers = packages_distributions()
+    local = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    for path in (ROOT / "tests").glob("*.py"):
+        for module in {module.partition(".")[0] for module in imported(path)}:
+            if module in OURS | local | sys.stdlib_module_names | {"tests"}:
+                continue
+            dists = {name.lower().replace("_", "-") for name in providers.get(module, [])}
+            assert dists & declared, f"{path.name} imports {module}"
+
+
+def test_every_dependency_has_a_lower_bound_and_a_pin() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["test"], *extras["notebooks"]]
+    assert [line for line in wanted if ">=" not in line] == []
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] not in "# "]
+    assert [line for line in pins if "==" not in line] == []
+    assert names(wanted) - names(pins) == set()
+
+
+def test_no_installed_package_takes_one_of_our_names() -> None:
+    providers = packages_distributions()
+    for name in OURS:
+        assert {owner for owner in providers.get(name, []) if owner != "groundwork"} == set(), name
+        assert name not in sys.stdlib_module_names
+    site = Path(sysconfig.get_paths()["purelib"])
+    assert [name for name in OURS if (site / name).exists() or (site / f"{name}.py").exists()] == []
+
+
+def tracked() -> list[Path]:
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git clone: what is tracked can't be told")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    for path in tracked():
+        data = path.read_bytes()
+        if b"\0" not in data:
+            yield str(path.relative_to(ROOT)), data.decode("utf-8", "replace")
+
+
+def test_no_tracked_file_names_a_path_of_the_machine_it_was_written_on() -> None:
+    # put together here, so that this file does not hold them itself
+    paths = [f"/{name}/" for name in ("work", "root")] + ["/tmp" + "/w/", "/home" + "/user"]
+    pattern = re.compile(r"(?<![\w.\-])(?:" + "|".join(map(re.escape, paths)) + ")")
+    found = {name: match.group() for name, text in texts() if (match := pattern.search(text))}
+    assert found == {}
+
+
+def index_hosts() -> set[str]:
+    """Return the hosts of the package indexes that pip uses here, the public one apart."""
+    pip = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    urls = re.findall(r"https?://[^\s'\"]+", pip)
+    return {host for url in urls if (host := urlsplit(url).hostname)} - {"pypi.org", "localhost", "127.0.0.1"}
+
+
+def test_no_tracked_file_names_a_registry_of_this_machine() -> None:
+    hosts = index_hosts()
+    assert {(name, host) for name, text in texts() for host in hosts if host in text} == set()
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml", "Makefile", ".ci/run"])
+def test_the_installation_names_no_host(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert not re.search(r"https?://|--(?:extra-)?index-url|--find-links|--trusted-host", text)
+
+
+def test_no_top_level_folder_shadows_a_package_that_others_install() -> None:
+    assert not {"datasets", "evaluate", "test", "examples"} & {path.name for path in ROOT.iterdir()}

@@ -1,0 +1,135 @@
+"""The keyword leg on a real SQLite file in memory."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaders import keywords
+
+TEXTS = {
+    "cats": "The cat sat on the mat while other cats were running and playing.",
+    "dogs": "A dog barks and NEAR the dog stands AND falls a column.",
+    "café": "Le café est fermé; the cafe is closed.",
+    "tokyo": "東京都は日本の首都です。",
+    "kyoto": "京都は古い都市です。",
+    "thai": "ประเทศไทย",
+    "long": "The dog " + "walks by many other things such as houses gardens fences and gates " * 8,
+    "code": "call foo_bar(x) in snake_case with C++ 3.14",
+}
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE chunks (rowid INTEGER PRIMARY KEY, id TEXT)")
+    keywords.create(connection)
+    for rowid, (name, text) in enumerate(TEXTS.items(), 1):
+        connection.execute("INSERT INTO chunks VALUES (?, ?)", (rowid, name))
+        keywords.add(connection, rowid, text)
+    yield connection
+    connection.close()
+
+
+def found(connection: sqlite3.Connection, query: str, limit: int = 10) -> list[str]:
+    return [name for name, _ in keywords.search(connection, query, limit)]
+
+
+def test_english_words_match_in_any_form(connection: sqlite3.Connection) -> None:
+    assert found(connection, "runs") == found(connection, "RUNNING") == found(connection, "ran cat played") == ["cats"]
+
+
+def test_accents_and_ligatures_do_not_matter(connection: sqlite3.Connection) -> None:
+    assert found(connection, "cafe ferme") == found(connection, "CAFÉ") == ["café"]
+    assert found(connection, "ﬁles ﬂow") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "dog AND",
+        "dog NOT dog",
+        "NEAR(dog, 1)",
+        'dog"',
+        '"" dog',
+        "dog*",
+        "(dog",
+        "dog)",
+        "text:dog",
+        "text : dog",
+        "{text} : dog",
+        "-dog",
+        "^dog",
+        "+ dog",
+        "dog OR",
+        "dog; DROP TABLE chunks",
+        "dog' OR '1'='1",
+        "dog\x00",
+        "_ dog __",
+    ],
+)
+def test_operators_are_plain_words(connection: sqlite3.Connection, query: str) -> None:
+    assert set(found(connection, query)) == {"dogs", "long"}
+
+
+def test_a_prefix_star_does_not_widen_the_search(connection: sqlite3.Connection) -> None:
+    assert found(connection, "ba*") == []
+
+
+def test_a_column_name_is_searched_as_a_word(connection: sqlite3.Connection) -> None:
+    assert set(found(connection, "column:cat")) == {"dogs", "cats"}
+
+
+def test_text_without_spaces_is_found_by_pairs_of_characters(connection: sqlite3.Connection) -> None:
+    assert found(connection, "日本の首都") == ["tokyo"]
+    assert found(connection, "京都")[0] == "kyoto"
+    assert found(connection, "京都の都市とcat") == ["kyoto", "cats", "tokyo"] or "kyoto" in found(
+        connection, "京都の都市"
+    )
+    assert found(connection, "大阪") == []
+    assert found(connection, "ไทย") == ["thai"]
+
+
+def test_names_with_underscores_and_numbers(connection: sqlite3.Connection) -> None:
+    assert found(connection, "foo_bar") == found(connection, "3.14") == ["code"]
+    assert found(connection, "bar_foo") == []
+
+
+def test_stop_words_alone_are_searched_after_all(connection: sqlite3.Connection) -> None:
+    assert "cats" in found(connection, "on the")
+    assert found(connection, "on the cat") == ["cats"]
+
+
+@pytest.mark.parametrize("query", ["", "  ", "?!", "\ud800", "🙂", "_"])
+def test_a_query_without_words_finds_nothing(connection: sqlite3.Connection, query: str) -> None:
+    assert found(connection, query) == []
+
+
+def test_more_and_rarer_words_rank_first_and_scores_fall(connection: sqlite3.Connection) -> None:
+    hits = keywords.search(connection, "dog barks", 10)
+    assert [name for name, _ in hits] == ["dogs", "long"]
+    assert hits[0][1] > hits[1][1]
+    assert found(connection, "dog", 1) == ["dogs"]
+
+
+def test_removed_rows_are_not_found_and_can_come_back() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE chunks (rowid INTEGER PRIMARY KEY, id TEXT)")
+    keywords.create(connection)
+    keywords.create(connection)
+    connection.executemany("INSERT INTO chunks VALUES (?, ?)", [(1, "one"), (2, "two")])
+    keywords.add(connection, 1, "apple pear")
+    keywords.add(connection, 2, "apple plum")
+    keywords.remove(connection, [1, 99])
+    assert found(connection, "apple pear") == ["two"]
+    keywords.add(connection, 1, "cherry")
+    assert found(connection, "pear") == []
+    assert found(connection, "cherry") == ["one"]
+    connection.close()
+
+
+@given(query=st.text() | st.text(alphabet="\"*()-:^+{} ANDORNEAR_dog'中文"))
+def test_no_query_is_a_syntax_error(connection: sqlite3.Connection, query: str) -> None:
+    assert len(keywords.search(connection, query, 3)) <= 3

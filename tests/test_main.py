@@ -1,0 +1,532 @@
+"""The entry script as a user meets it: every command, its JSON, its exit status, and one line for every bad input."""
+
+import fcntl
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import main
+from settings import ROOT
+
+HELP = Path(__file__).parent / "golden" / "help.txt"
+COMMANDS = (
+    (),
+    ("ingest",),
+    ("ask",),
+    ("chat",),
+    ("search",),
+    ("documents",),
+    ("documents", "remove"),
+    ("evaluate",),
+    ("evaluate", "retrieval"),
+    ("doctor",),
+)
+KETTLE = "# Orion\n\nThe kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.\n"
+QUESTION = "How many litres of water does the kettle Orion hold?"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Parse stdout, which must be one JSON object and nothing else."""
+        found = json.loads(self.out)
+        assert isinstance(found, dict)
+        return found
+
+
+class Clone:
+    """Run commands in this process, against one store and one folder of documents."""
+
+    def __init__(self, root: Path) -> None:
+        self.store, self.folder = root / "store", root / "documents"
+        self.folder.mkdir()
+
+    def __call__(self, *arguments: str, stdin: Any = "", **environment: str) -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for key in [key for key in os.environ if key.startswith("RAG_")]:
+                patch.delenv(key)
+            for key, value in ({"RAG_STORE": str(self.store), "COLUMNS": "80"} | environment).items():
+                patch.setenv(key, value)
+            patch.setattr(sys, "stdin", io.StringIO(stdin) if isinstance(stdin, str) else stdin)
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            status = main.main(arguments)
+        return Done(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """Return a clone whose store holds two good files; tests leave it as it is."""
+    made = Clone(tmp_path_factory.mktemp("main"))
+    (made.folder / "kettle.md").write_text(KETTLE)
+    (made.folder / "rivers.txt").write_text("The Danube flows through Vienna and Budapest.\n")
+    done = made("ingest", str(made.folder), "--json")
+    assert (done.status, done.err, done.json["read"]) == (0, "", 2)
+    return made
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+def refused(done: Done, *told: str) -> None:
+    """Check that a command failed with one line on stderr, nothing on stdout and no traceback."""
+    assert done.status == 1
+    assert done.out == ""
+    assert done.err.count("\n") == 1, done.err
+    assert "Traceback" not in done.err
+    for text in told:
+        assert text in done.err
+
+
+def script(*arguments: str, root: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RAG_")}
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=root, env=clean | {"COLUMNS": "80"} | environment, capture_output=True, text=True
+    )
+
+
+# --help
+
+
+def test_the_help_is_the_golden_one() -> None:
+    shown = ""
+    for command in COMMANDS:
+        out = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("COLUMNS", "80")
+            patch.setattr(sys, "stdout", out)
+            assert main.main([*command, "--help"]) == 0
+        shown += out.getvalue().rstrip() + "\n\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        HELP.write_text(shown, encoding="utf-8")
+    assert shown == HELP.read_text(encoding="utf-8"), "on purpose? UPDATE_GOLDEN=1 pytest writes it anew"
+
+
+def test_help_takes_less_than_four_tenths_of_a_second() -> None:
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert script("main.py", "--help").returncode == 0
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.4
+
+
+def test_help_imports_no_heavy_library() -> None:
+    code = "import sys, main; status = main.main(['--help']); print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = set(script("-c", code).stdout.splitlines()[-1].split())
+    assert "typer" in loaded
+    heavy = {"torch", "chromadb", "langchain", "langchain_core", "transformers", "numpy", "pydantic_settings"}
+    heavy |= {"llama_cpp", "sentence_transformers", "unstructured", "ragas", "spacy", "pipeline", "settings"}
+    assert not loaded & heavy
+
+
+# the commands
+
+
+def test_ingest_reports_every_file_in_exactly_one_of_four(fresh: Clone) -> None:
+    (fresh.folder / "good.md").write_text(KETTLE)
+    (fresh.folder / "empty.txt").write_text("")
+    (fresh.folder / "binary.txt").write_bytes(bytes(range(256)) * 8)
+    (fresh.folder / "not.pdf").write_text("this is no PDF")
+    (fresh.folder / "film.mp4").write_bytes(b"\0\1")
+    (fresh.folder / "NOSUFFIX").write_text("words")
+    done = fresh("ingest", str(fresh.folder), "--json")
+    report = done.json
+    assert (done.status, done.err) == (0, "")
+    assert {"read", "unchanged", "skipped", "failed", "chunks", "seconds"} <= report.keys()
+    assert (report["read"], report["unchanged"], report["chunks"]) == (1, 0, 1)
+    assert {Path(p["source"]).name for p in report["skipped"]} == {"film.mp4", "NOSUFFIX"}
+    assert {Path(p["source"]).name for p in report["failed"]} == {"empty.txt", "binary.txt", "not.pdf"}
+    for problem in report["skipped"] + report["failed"]:
+        assert problem.keys() == {"source", "reason"}
+        assert problem["reason"]
+        assert "\n" not in problem["reason"]
+    again = fresh("ingest", str(fresh.folder), "--json").json
+    assert (again["read"], again["unchanged"], again["embedded"], again["chunks"]) == (0, 1, 0, 1)
+    assert len(again["failed"]) == 3
+    listed = fresh("documents", "--failed", "--json").json["documents"]
+    assert {Path(row["source"]).name for row in listed} == {"empty.txt", "binary.txt", "not.pdf"}
+    people = fresh("ingest", str(fresh.folder))
+    assert people.status == 0
+    assert "0 read, 1 unchanged, 0 removed, 2 skipped, 3 failed: 1 chunks in" in people.out
+    told = "".join(people.err.split())  # Rich breaks the lines, see the test of one line a file below
+    assert all(name in told for name in ("empty.txt", "binary.txt", "not.pdf", "film.mp4", "NOSUFFIX"))
+
+
+def test_a_file_that_may_not_be_read_is_reported_and_stops_nothing(fresh: Clone) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    (fresh.folder / "good.md").write_text(KETTLE)
+    (fresh.folder / "secret.txt").write_text("words")
+    (fresh.folder / "secret.txt").chmod(0)
+    report = fresh("ingest", str(fresh.folder), "--json").json
+    assert report["read"] == 1
+    assert [(Path(p["source"]).name, p["reason"]) for p in report["failed"]] == [("secret.txt", "permission denied")]
+
+
+def test_a_folder_with_a_files_name_and_a_link_to_nowhere_stop_nothing(fresh: Clone) -> None:
+    (fresh.folder / "notes.md").mkdir()
+    (fresh.folder / "notes.md" / "inner.md").write_text(KETTLE)
+    (fresh.folder / "gone.txt").symlink_to(fresh.folder / "nowhere.txt")
+    os.mkfifo(fresh.folder / "pipe.txt")
+    report = fresh("ingest", str(fresh.folder), "--json").json
+    assert (report["read"], report["failed"]) == (1, [])
+
+
+def test_ask_prints_the_answer_and_its_numbered_sources(clone: Clone) -> None:
+    done = clone("ask", QUESTION)
+    assert done.status == 0
+    assert "3 litres" in done.out
+    assert re.search(r"^\[1\] .*kettle\.md, line 3  \d\.\d{3}$", done.out, re.MULTILINE)
+    assert "The kettle Orion holds 3 litres of water." in done.out
+
+
+def test_ask_json_has_the_keys_of_the_contract_and_verbatim_sources(clone: Clone) -> None:
+    done = clone("ask", QUESTION, "--json")
+    answer = done.json
+    assert (done.status, done.err) == (0, "")
+    wanted = {"question", "queries", "answer", "sources", "abstained", "timings", "usage"}
+    assert wanted <= answer.keys()
+    assert answer["question"] == QUESTION
+    assert answer["queries"] == [QUESTION]
+    assert isinstance(answer["abstained"], bool)
+    assert all(key.endswith("_ms") for key in answer["timings"])
+    assert answer["usage"]["output_tokens"] > 0
+    for number, source in enumerate(answer["sources"], 1):
+        assert {"n", "source", "page", "start", "text", "score"} <= source.keys()
+        assert source["n"] == number
+        text = Path(source["source"]).read_text()
+        assert text[source["start"] : source["start"] + len(source["text"])] == source["text"]
+
+
+def test_search_shows_passages_and_asks_no_model(clone: Clone, tmp_path: Path) -> None:
+    done = clone("search", "Danube", "-k", "1", "--json", RAG_MODEL=str(tmp_path / "no.gguf"))
+    assert done.status == 0
+    assert done.json.keys() == {"query", "passages"}
+    (passage,) = done.json["passages"]
+    assert {"n", "source", "page", "start", "text", "score"} <= passage.keys()
+    assert Path(passage["source"]).read_text()[passage["start"] :].startswith(passage["text"])
+    shown = clone("search", "Danube")
+    assert shown.out.index("rivers.txt, line 1") < shown.out.index("kettle.md")
+
+
+def test_documents_lists_what_is_indexed(clone: Clone) -> None:
+    rows = clone("documents", "--json").json["documents"]
+    assert [(Path(row["source"]).name, row["chunks"], row["failure"]) for row in rows] == [
+        ("kettle.md", 1, ""),
+        ("rivers.txt", 1, ""),
+    ]
+    assert clone("documents").out.count("\n") == 2
+
+
+def test_documents_remove_takes_a_file_or_a_folder_out(fresh: Clone) -> None:
+    for name in ("a.md", "b/c.md", "b/d.md"):
+        (fresh.folder / name).parent.mkdir(exist_ok=True)
+        (fresh.folder / name).write_text(KETTLE + name)
+    assert fresh("ingest", str(fresh.folder)).status == 0
+    removed = fresh("documents", "remove", str(fresh.folder / "a.md"), "--json").json["removed"]
+    assert removed == [str(fresh.folder / "a.md")]
+    assert fresh("documents", "remove", str(fresh.folder / "b")).out.count("removed ") == 2
+    assert fresh("documents", "--json").json == {"documents": []}
+    refused(fresh("documents", "remove", str(fresh.folder / "a.md")), "a.md", "nothing of it is indexed", "documents")
+
+
+def test_evaluate_retrieval_prints_its_scores(fresh: Clone, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "qrels").mkdir(parents=True)
+    corpus = [{"_id": str(n), "title": t, "text": f"{t} is a word."} for n, t in enumerate(["Apple", "Stone", "Wool"])]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
+    queries = [{"_id": "q", "text": "apple"}, {"_id": "r", "text": "stone"}]
+    (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\t0\t1\nr\t1\t1\n")
+    done = fresh("evaluate", "retrieval", str(folder), "--json", "--run-file", str(tmp_path / "run"))
+    scores = done.json
+    assert (done.status, done.err) == (0, "")
+    wanted = "ndcg@10 mrr@10 hit_rate@1 hit_rate@5 hit_rate@10 recall@10 recall@100 map query_ms_p50 query_ms_p95"
+    assert {*wanted.split(), "chunks", "chunks_per_s"} <= scores.keys()
+    assert scores["ndcg@10"] == 1.0
+    assert (tmp_path / "run").read_text().startswith("q Q0 0 1 ")
+    assert not fresh.store.exists()
+
+
+def test_evaluate_of_a_folder_that_is_none_is_refused(fresh: Clone, tmp_path: Path) -> None:
+    refused(fresh("evaluate", "retrieval", str(tmp_path / "none")), "none/corpus.jsonl", "BEIR")
+
+
+def test_doctor_tells_of_packages_models_index_and_problems(clone: Clone) -> None:
+    done = clone("doctor", "--json")
+    report = done.json
+    assert (done.status, done.err) == (0, "")
+    assert report.keys() >= {"packages", "embedder", "model", "index", "missing_parts", "problems"}
+    assert re.fullmatch("[0-9a-f]{64}", report["embedder"]["weights_sha256"])
+    assert re.fullmatch("[0-9a-f]{64}", report["model"]["sha256"])
+    assert isinstance(report["model"]["gpu_offload_compiled_in"], bool)
+    assert "layers" in report["model"]["offload"]
+    assert (report["index"]["documents"], report["index"]["chunks"], report["index"]["damage"]) == (2, 2, [])
+    assert report["problems"] == []
+
+
+def test_doctor_says_what_is_wrong_and_still_reports_the_rest(fresh: Clone) -> None:
+    done = fresh("doctor", RAG_MODEL="no.gguf")
+    assert done.status == 0
+    assert "no such model file" in done.out
+    assert "there is no index here" in done.out
+    assert "chromadb" in done.out
+
+
+def test_doctor_finds_a_vector_that_chroma_lost(clone: Clone, tmp_path: Path) -> None:
+    shutil.copytree(clone.store, tmp_path / "store")
+    import chromadb
+
+    (chroma,) = (tmp_path / "store").glob("*/chroma-*")
+    client = chromadb.PersistentClient(str(chroma), settings=chromadb.config.Settings(anonymized_telemetry=False))
+    collection = client.get_collection("chunks", embedding_function=None)
+    collection.delete(ids=collection.get(include=[])["ids"][:1])
+    client.close()
+    report = clone("doctor", "--json", RAG_STORE=str(tmp_path / "store"), RAG_MODEL="no.gguf").json
+    assert any("1 of 2 chunks are missing from Chroma" in problem for problem in report["problems"])
+    assert any("--rebuild" in problem for problem in report["problems"])
+
+
+# chat
+
+
+def test_chat_answers_follows_up_shows_sources_resets_and_quits(clone: Clone) -> None:
+    lines = "\n".join(
+        [
+            "/sources",
+            "What is the kettle Orion?",
+            "/sources",
+            "What about its builder?",
+            "",
+            "/reset",
+            "What about its builder?",
+            "a" * 5000,
+            "/quit",
+            "never reached",
+        ]
+    )
+    done = clone("chat", stdin=lines + "\n", RAG_ANSWER_STYLE="quote")
+    assert done.status == 0
+    assert "Ask away" in done.out
+    assert done.out.count("[1] ") == 1, "only the second /sources has an answer to show the sources of"
+    assert "kettle.md" in done.out
+    assert "(searched: What about kettle Orion's builder?)" in done.err
+    assert done.err.count("(searched: ") == 1, "after /reset there is nothing to follow up"
+    assert "it has 5000 characters" in done.err
+    assert "never" not in done.out
+
+
+def test_chat_ends_with_its_input(clone: Clone) -> None:
+    assert clone("chat", stdin="", RAG_ANSWER_STYLE="quote").status == 0
+
+
+def test_ctrl_c_at_chats_prompt_does_not_end_it(clone: Clone) -> None:
+    class Keyboard(io.StringIO):
+        lines: Iterator[str] = iter(["", "/sources\n", "/quit\n"])
+
+        def readline(self, size: int | None = -1, /) -> str:
+            line = next(self.lines)
+            if not line:
+                raise KeyboardInterrupt
+            return line
+
+    keyboard = Keyboard()
+    assert clone("chat", stdin=keyboard, RAG_ANSWER_STYLE="quote").status == 0
+    assert next(keyboard.lines, "all read") == "all read"
+
+
+# bad input
+
+
+def test_a_missing_path_is_named(fresh: Clone) -> None:
+    refused(fresh("ingest", str(fresh.folder / "nothing")), "nothing", "no such file or folder")
+
+
+def test_a_missing_path_stops_the_others_before_anything_is_indexed(clone: Clone) -> None:
+    refused(clone("ingest", str(clone.folder), str(clone.folder / "nothing")), "no such file or folder")
+    assert len(clone("documents", "--json").json["documents"]) == 2
+
+
+@pytest.mark.parametrize("command", [("ask", "why?"), ("search", "why?"), ("documents",), ("chat",)])
+def test_without_an_index_each_command_says_how_to_make_one(command: tuple[str, ...], fresh: Clone) -> None:
+    refused(fresh(*command), str(fresh.store), "ingest")
+    assert not fresh.store.exists()
+
+
+def test_no_model_file(clone: Clone) -> None:
+    refused(clone("ask", QUESTION, RAG_MODEL="models/none.gguf"), "models/none.gguf", "no such model file", "RAG_MODEL")
+
+
+def test_a_file_that_is_no_model(clone: Clone, tmp_path: Path) -> None:
+    (tmp_path / "text.gguf").write_text("words")
+    refused(clone("ask", QUESTION, RAG_MODEL=str(tmp_path / "text.gguf")), "text.gguf", "not a GGUF file")
+
+
+def test_a_model_with_the_wrong_hash(clone: Clone, tmp_path: Path) -> None:
+    (tmp_path / "other.gguf").write_bytes(b"GGUF and so on")
+    done = clone("ask", QUESTION, RAG_MODEL=str(tmp_path / "other.gguf"), RAG_MODEL_SHA256="0" * 64)
+    refused(done, "other.gguf", "SHA-256", "0" * 64)
+
+
+@pytest.mark.xfail(strict=True, reason="RAG_MODEL_SHA256 is ignored for a packaged model")
+def test_the_expected_hash_counts_for_a_packaged_model_too(clone: Clone) -> None:
+    refused(clone("ask", QUESTION, RAG_MODEL_SHA256="0" * 64), "SHA-256")
+
+
+def test_a_model_on_the_hub_that_is_not_here_is_not_fetched(clone: Clone) -> None:
+    done = clone("ask", QUESTION, RAG_MODEL="hub:someone/something/model.gguf")
+    refused(done, "hub:someone/something", "RAG_OFFLINE=false")
+
+
+def test_a_store_of_another_embedder(clone: Clone) -> None:
+    refused(clone("search", "x", RAG_QUERY_PROMPT="query: "), str(clone.store), "another embedder", "--rebuild")
+    refused(clone("ingest", str(clone.folder), RAG_PASSAGE_PROMPT="p: "), "another embedder", "--rebuild")
+
+
+def test_no_such_embedder(fresh: Clone) -> None:
+    refused(fresh("ingest", str(fresh.folder), RAG_EMBEDDER="no/such/folder"), "no/such/folder", "config.json")
+
+
+def test_a_locked_store(clone: Clone) -> None:
+    with (clone.store / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused(clone("search", "x"), str(clone.store), "another process", "try again")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        refused(clone("ingest", str(clone.folder)), "another process")
+        assert clone("documents").status == 0, "readers do not lock each other out"
+
+
+def test_a_store_that_is_a_file(clone: Clone, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = clone("search", "x", RAG_STORE=str(tmp_path / "file"))
+    refused(done, str(tmp_path / "file"))
+
+
+@pytest.mark.xfail(strict=True, raises=OSError, reason="mkdir raises FileExistsError, which passes through")
+def test_ingesting_into_a_store_that_is_a_file(fresh: Clone, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refused(fresh("ingest", str(fresh.folder), RAG_STORE=str(tmp_path / "file")), str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("command", ["ask", "search"])
+@pytest.mark.parametrize("question", ["", "   ", "\x1b\x00"])
+def test_a_question_of_nothing(command: str, question: str, clone: Clone) -> None:
+    refused(clone(command, question), "empty", "ask something")
+
+
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_a_question_of_50_000_characters(command: str, clone: Clone) -> None:
+    done = clone(command, "word " * 10_000)
+    refused(done, "49999 characters", "RAG_MAX_QUESTION_CHARACTERS")
+    assert len(done.err) < 300
+
+
+def test_a_question_too_long_for_the_models_context(clone: Clone) -> None:
+    refused(clone("ask", "why " * 900, RAG_CONTEXT_TOKENS="512"), "RAG_CONTEXT_TOKENS")
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="a lone surrogate, as argv has for bytes that are no UTF-8")
+def test_a_question_in_bytes_that_are_no_text(clone: Clone) -> None:
+    done = clone("search", os.fsdecode(b"caf\xe9"))
+    assert "Traceback" not in done.err
+
+
+def test_a_setting_out_of_bounds_and_one_unknown(clone: Clone) -> None:
+    refused(clone("search", "x", RAG_TOP_K="0"), "RAG_TOP_K=0", ".env.example")
+    refused(clone("search", "x", RAG_TOPK="3"), "RAG_TOPK", "did you mean RAG_TOP_K")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("ask",), "question"),
+        (("ingest",), "paths"),
+        (("ask", "x", "--loud"), "--loud"),
+        (("sing",), "sing"),
+        (("documents", "remove"), "source"),
+        (("ask", "two", "words"), "words"),
+    ],
+)
+def test_wrong_arguments_get_one_line_and_a_way_out(arguments: tuple[str, ...], told: str, fresh: Clone) -> None:
+    refused(fresh(*arguments), told, "main.py --help")
+
+
+@pytest.mark.xfail(strict=True, reason="usage errors are printed without soft_wrap: Rich breaks them at 80 columns")
+@pytest.mark.parametrize("arguments", [("ask", "x", f"--{'long-' * 20}"), ("search", "x", "-k", "0")])
+def test_long_usage_errors_stay_on_one_line(arguments: tuple[str, ...], fresh: Clone) -> None:
+    refused(fresh(*arguments), "main.py --help")
+
+
+@pytest.mark.xfail(strict=True, reason="problems of files are printed without soft_wrap: Rich breaks the lines")
+def test_each_file_that_was_left_out_gets_one_line(fresh: Clone) -> None:
+    name = "a-rather-long-name-" * 6 + ".mp4"
+    (fresh.folder / name).write_bytes(b"\0")
+    done = fresh("ingest", str(fresh.folder))
+    assert done.err.count("\n") == 1
+
+
+# the script itself, in a copy of the tree without a leaf
+
+
+@pytest.fixture(scope="module")
+def without_evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("copy")
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, copy)
+    for package in ("loaders", "chains", "prompts"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def run_copy(copy: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the copy's main.py, with the editable install of this clone, which has every part, out of sight."""
+    code = (
+        "import sys, runpy\n"
+        "sys.meta_path = [f for f in sys.meta_path if 'editable' not in getattr(f, '__module__', '')]\n"
+        f"sys.path = [{str(copy)!r}, *(p for p in sys.path if p not in ('', {str(ROOT)!r}))]\n"
+        f"sys.argv = ['main.py', *{list(arguments)!r}]\n"
+        "runpy.run_path('main.py', run_name='__main__')"
+    )
+    return script("-c", code, root=copy, **environment)
+
+
+def test_without_the_leaf_evaluation_a_question_is_answered(clone: Clone, without_evaluation: Path) -> None:
+    done = run_copy(without_evaluation, "ask", QUESTION, "--json", RAG_STORE=str(clone.store))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["sources"][0]["text"] == "The kettle Orion holds 3 litres of water."
+
+
+def test_without_the_leaf_evaluation_its_command_names_the_missing_part(without_evaluation: Path) -> None:
+    done = run_copy(without_evaluation, "evaluate", "retrieval", "folder")
+    refused(Done(done.returncode, done.stdout, done.stderr), "evaluation", "restore the folder evaluation/")
+
+
+def test_a_reader_that_stops_early_gets_no_traceback(clone: Clone) -> None:
+    command = f"{sys.executable} main.py documents --json | head -c 1"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAG_")}
+    environment |= {"RAG_STORE": str(clone.store)}
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{", "")

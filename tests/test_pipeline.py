@@ -1,0 +1,226 @@
+"""Both paths wired with the real embedder, the real GGUF and a real store over a few small files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from langchain_core.runnables import Runnable
+
+import pipeline
+from chains.query_rewriting import Turn
+from chains.rag import Answer, ask, stream_answer
+from errors import DocumentError, ModelError, QuestionError, StoreError, StoreMismatch
+from pipeline import Chain, Index
+from settings import Settings, load_settings
+
+FILES = {
+    "kettle.md": "# Kettles\n\n## Orion\n\nThe kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.\n\n"
+    "## Vega\n\nThe kettle Vega whistles at 96 degrees. It was sold in Ghent.\n",
+    "rivers.txt": "The Danube flows through Vienna and Budapest.\nIt ends in the Black Sea.\n",
+    "people.csv": "name,job\nMaria Novak,lighthouse keeper\nOtto Lang,baker\n",
+    "page.html": "<html><body><h1>Lamps</h1><p>The lamp burned <b>whale oil</b> until 1899.</p></body></html>",
+    "braces.txt": "A prompt template writes {context} and {{name}} in braces.\n",
+}
+QUESTION = "How many litres of water does the kettle Orion hold?"
+
+
+@dataclass
+class House:
+    """A clone in use: its settings, the folder of documents, the open index and chain."""
+
+    settings: Settings
+    folder: Path
+    index: Index
+    chain: Chain
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    root = tmp_path_factory.mktemp("pipeline")
+    folder = root / "documents"
+    folder.mkdir()
+    for name, text in FILES.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    settings = load_settings(store=root / "store", context_tokens=1024, max_answer_tokens=48)
+    report = pipeline.ingest(settings, [folder])
+    assert (report.read, report.failed, report.skipped) == (len(FILES), [], [])
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
+        yield House(settings, folder, index, chain)
+
+
+@pytest.fixture(scope="module")
+def answer(house: House) -> Answer:
+    return ask(house.chain, QUESTION)
+
+
+def text_at(house: House, answer: Answer, n: int) -> str:
+    source = answer.sources[n]
+    return Path(source.source).read_text(encoding="utf-8")[source.start :][: len(source.text)]
+
+
+def test_the_sources_text_stands_verbatim_at_start_in_the_file(house: House, answer: Answer) -> None:
+    plain = [n for n, source in enumerate(answer.sources) if Path(source.source).suffix in (".md", ".txt")]
+    assert plain
+    for n in plain:
+        assert text_at(house, answer, n) == answer.sources[n].text
+        before = Path(answer.sources[n].source).read_text()[: answer.sources[n].start]
+        assert answer.sources[n].line == 1 + before.count("\n")
+
+
+def test_the_best_source_is_the_sentence_that_answers(house: House, answer: Answer) -> None:
+    first = answer.sources[0]
+    assert first.source == str(house.folder / "kettle.md")
+    assert first.text == "The kettle Orion holds 3 litres of water."
+    assert len(answer.sources) <= house.settings.top_k
+    assert "3 litres" in answer.answer
+    assert 1 in answer.cited
+
+
+def test_timings_hold_every_stage_and_add_up(answer: Answer) -> None:
+    stages = ["rewrite_ms", "retrieve_ms", "fit_ms", "generate_ms", "check_ms"]
+    assert {*stages, "first_token_ms", "total_ms"} == set(answer.timings)
+    assert all(value >= 0 for value in answer.timings.values())
+    assert answer.timings["first_token_ms"] <= answer.timings["total_ms"]
+    assert all(answer.timings[stage] <= answer.timings["total_ms"] for stage in stages)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="while streaming, a stage's clock starts with its first input: generate and check overlap"
+)
+def test_the_stages_together_take_no_longer_than_the_whole(answer: Answer) -> None:
+    stages = ["rewrite_ms", "retrieve_ms", "fit_ms", "generate_ms", "check_ms"]
+    assert sum(answer.timings[stage] for stage in stages) <= answer.timings["total_ms"] + 1
+
+
+def test_usage_counts_the_models_tokens(house: House, answer: Answer) -> None:
+    assert answer.usage["input_tokens"] > 50
+    assert 0 < answer.usage["output_tokens"] <= house.settings.max_answer_tokens
+    assert answer.usage["total_tokens"] == answer.usage["input_tokens"] + answer.usage["output_tokens"]
+    assert answer.usage["total_tokens"] <= house.settings.context_tokens
+
+
+def test_the_same_question_gets_the_same_answer(house: House, answer: Answer) -> None:
+    again = ask(house.chain, QUESTION)
+    assert (again.answer, again.sources) == (answer.answer, answer.sources)
+
+
+def test_the_draft_streams_before_the_answer(house: House) -> None:
+    *pieces, last = stream_answer(house.chain, QUESTION)
+    assert len(pieces) > 2
+    assert isinstance(last, Answer)
+    assert last.usage["output_tokens"] >= len(pieces) - 1
+
+
+def test_a_follow_up_finds_what_the_conversation_was_about(house: House, answer: Answer) -> None:
+    history: list[Turn] = [{"question": "What is the kettle Orion?", "answer": answer.answer}]
+    found = ask(house.chain, "What about its builder?", history)
+    assert found.queries == ("What about kettle Orion's builder?", "What about its builder?")
+    assert found.sources[0].source == str(house.folder / "kettle.md")
+
+
+def test_braces_in_documents_and_questions_do_no_harm(house: House) -> None:
+    found = ask(house.chain, "What does a prompt template write for {context} and {{name}}?")
+    assert found.sources[0].text == "A prompt template writes {context} and {{name}} in braces."
+
+
+def test_quote_style_loads_no_model_and_answers_verbatim(house: House, tmp_path: Path) -> None:
+    settings = house.settings.model_copy(update={"answer_style": "quote", "model": str(tmp_path / "no.gguf")})
+    with pipeline.open_chain(settings, house.index) as chain:
+        found = ask(chain, QUESTION)
+    assert found.answer == "The kettle Orion holds 3 litres of water. [1]"
+    assert (found.quoted, found.usage, found.cited) == (True, {}, (1,))
+
+
+@pytest.mark.xfail(strict=True, reason="the quote chain's search has no run name `retrieve`")
+def test_quote_style_times_its_retrieval_too(house: House) -> None:
+    settings = house.settings.model_copy(update={"answer_style": "quote"})
+    with pipeline.open_chain(settings, house.index) as chain:
+        assert "retrieve_ms" in ask(chain, QUESTION).timings
+
+
+def test_passages_that_do_not_fit_the_context_are_dropped_and_counted(house: House, tmp_path: Path) -> None:
+    settings = house.settings.model_copy(update={"context_tokens": 512, "max_answer_tokens": 400, "top_k": 5})
+    with pipeline.open_chain(settings, house.index) as chain:
+        found = ask(chain, QUESTION)
+        assert found.dropped > 0
+        assert found.dropped + len(found.sources) == 5
+        with pytest.raises(QuestionError, match="RAG_CONTEXT_TOKENS"):
+            ask(chain, "why " * 400)
+
+
+def test_search_returns_verbatim_passages_best_first_and_no_more_than_asked(house: House) -> None:
+    search = pipeline.build_search(house.settings, house.index, limit=3)
+    found = search.invoke(["Who keeps the lighthouse?"])
+    assert len(found) == 3
+    assert "Maria Novak" in found[0].page_content
+    scores = [d.metadata["score"] for d in found]
+    assert scores == sorted(scores, reverse=True)
+    for passage in found:
+        at = passage.metadata
+        if at["source"].endswith((".md", ".txt")):
+            text = Path(at["source"]).read_text(encoding="utf-8")
+            assert text[at["start"] : at["start"] + len(passage.page_content)] == passage.page_content
+
+
+def test_every_part_of_the_chain_is_a_runnable(house: House) -> None:
+    assert isinstance(house.chain, Runnable)
+    assert isinstance(pipeline.build_search(house.settings, house.index, limit=1), Runnable)
+
+
+def test_a_missing_model_is_named(house: House, tmp_path: Path) -> None:
+    settings = house.settings.model_copy(update={"model": str(tmp_path / "no.gguf")})
+    with pytest.raises(ModelError, match=r"no\.gguf: no such model file"), pipeline.open_chain(settings, house.index):
+        pass
+
+
+def test_a_missing_reranker_is_named(house: House, tmp_path: Path) -> None:
+    settings = house.settings.model_copy(update={"reranker": str(tmp_path / "none")})
+    with pytest.raises(ModelError, match="none"):
+        pipeline.build_search(settings, house.index, limit=1)
+
+
+def test_chunks_are_never_longer_than_the_embedder_reads(house: House) -> None:
+    wide = house.settings.model_copy(update={"chunk_tokens": 8192})
+    assert pipeline.build_splitting(wide).chunk_tokens == 254  # 256 less the two special tokens
+    prompted = wide.model_copy(update={"passage_prompt": "passage: "})
+    assert pipeline.build_splitting(prompted).chunk_tokens < 254
+
+
+def test_a_store_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    settings = load_settings(store=tmp_path / "none")
+    with pytest.raises(StoreError, match="ingest"), pipeline.open_index(settings):
+        pass
+    assert not (tmp_path / "none").exists()
+
+
+def test_another_embedder_is_refused_until_a_rebuild_and_a_removed_file_is_never_cited(tmp_path: Path) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    for name in ("kettle.md", "rivers.txt"):
+        (folder / name).write_text(FILES[name])
+    settings = load_settings(store=tmp_path / "store", answer_style="quote")
+    assert pipeline.ingest(settings, [folder]).read == 2
+    other = load_settings(store=tmp_path / "store", answer_style="quote", query_prompt="query: ")
+    with pytest.raises(StoreMismatch, match="--rebuild"), pipeline.open_index(other):
+        pass
+    again = pipeline.ingest(settings, [folder])
+    assert (again.read, again.unchanged, again.embedded) == (0, 2, 0)
+
+    def sources(settings: Settings) -> set[str]:
+        with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
+            return {Path(source.source).name for source in ask(chain, QUESTION).sources}
+
+    assert sources(settings) == {"kettle.md", "rivers.txt"}
+    assert pipeline.remove(settings, folder / "kettle.md") == [str(folder / "kettle.md")]
+    assert sources(settings) == {"rivers.txt"}
+    with pytest.raises(DocumentError, match="nothing of it is indexed"):
+        pipeline.remove(settings, folder / "kettle.md")
+    for name in ("kettle.md", "rivers.txt"):
+        (folder / name).unlink()
+    (folder / "page.html").write_text(FILES["page.html"])
+    assert pipeline.ingest(settings, [folder]).removed == [str(folder / "rivers.txt")]
+    assert sources(settings) == {"page.html"}
+    rebuilt = pipeline.ingest(other, [folder], rebuild=True)
+    assert (rebuilt.read, rebuilt.failed) == (1, [])
+    assert sources(other) == {"page.html"}

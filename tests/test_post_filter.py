@@ -1,0 +1,231 @@
+"""The post-filter: what a passage supports stays and is cited to it; inventions, repeats and markup go."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chains.evidence import Sentence
+from chains.post_filter import REFUSAL, Checked, check
+
+
+def evidence(*passages: list[str]) -> list[Sentence]:
+    """Return the passages' sentences in a ranking that is the order of writing."""
+    found, score = [], 1.0
+    for number, sentences in enumerate(passages, 1):
+        at = 0
+        for text in sentences:
+            found.append(Sentence(number, at, 1, text, score))
+            at, score = at + len(text) + 1, score * 0.9
+    return found
+
+
+FACTS = evidence(
+    ["The kettle Orion holds 3 litres of water.", "Ada Brown built it in Leeds in 1912."],
+    ["The Danube flows through Vienna and Budapest.", "It ends in the Black Sea."],
+    ["Butter melts at about 35 degrees."],
+)
+QUESTION = "What can you tell me?"
+QUOTE = Checked("The kettle Orion holds 3 litres of water. [1]", (1,), quoted=True)
+
+
+def checked(draft: str, question: str = QUESTION, least_support: float = 0.8) -> Checked:
+    return check(draft, question, FACTS, least_support=least_support)
+
+
+def test_a_supported_sentence_stays_with_its_citation() -> None:
+    assert checked("The kettle Orion holds 3 litres of water [1].") == Checked(
+        "The kettle Orion holds 3 litres of water. [1]", (1,)
+    )
+
+
+@pytest.mark.parametrize("mark", [" [1]", " [3]", "[2, 3]", " [99]", "", " [1][3]", " [1; 3]"])
+def test_a_sentence_is_cited_to_the_passage_that_holds_it_whatever_the_model_wrote(mark: str) -> None:
+    found = checked(f"The Danube flows through Vienna and Budapest{mark}.")
+    assert (found.text, found.cited) == ("The Danube flows through Vienna and Budapest. [2]", (2,))
+
+
+@pytest.mark.parametrize(
+    "invented",
+    [
+        "The kettle Orion holds 4 litres of water.",
+        "Bob Brown built it in Leeds in 1912.",
+        "Ada Brown built it in London in 1912.",
+        "The Danube flows through Vienna and Prague.",
+        "Butter melts at about 35.5 degrees.",
+        "Penguins live in the far south.",
+    ],
+)
+def test_an_invented_name_number_or_sentence_goes_and_the_best_sentence_is_quoted(invented: str) -> None:
+    assert checked(invented) == QUOTE
+
+
+def test_what_is_supported_survives_beside_an_invention() -> None:
+    found = checked("Butter melts at about 35 degrees. It was first sold by Bob in 1650. It ends in the Black Sea.")
+    assert found == Checked("Butter melts at about 35 degrees. [3] It ends in the Black Sea. [2]", (3, 2))
+
+
+def test_facts_of_two_distant_passages_do_not_support_one_sentence_together() -> None:
+    assert checked("The kettle Orion melts at about 35 degrees.") == QUOTE
+
+
+def test_two_neighbouring_sentences_of_a_passage_support_one_together() -> None:
+    found = checked("Ada Brown built the kettle Orion in Leeds in 1912.")
+    assert found == Checked("Ada Brown built the kettle Orion in Leeds in 1912. [1]", (1,))
+
+
+def test_names_of_the_question_need_no_support() -> None:
+    draft = "Zelda, the Danube flows through Vienna and Budapest."
+    assert checked(draft).quoted
+    assert not checked(draft, "I am Zelda: where does it flow?").quoted
+
+
+def test_a_draft_that_only_repeats_the_question_says_nothing() -> None:
+    assert checked("Butter melts at about 35 degrees.", "Does butter melts at about 35 degrees?") == QUOTE
+
+
+def test_least_support_is_the_share_of_words_that_must_be_held() -> None:
+    draft = "The river Danube slowly flows through Vienna."  # 5 of 7 words are held
+    assert checked(draft, "Where?", 5 / 7 + 0.01).quoted
+    assert not checked(draft, "Where?", 5 / 7 - 0.01).quoted
+
+
+def test_repeated_sentences_go_even_in_other_case_and_order() -> None:
+    draft = "Butter melts at about 35 degrees. BUTTER melts at about 35 degrees! At about 35 degrees butter melts."
+    found = checked(draft)
+    assert found.text.count("35") == 1
+    assert found.cited == (3,)
+
+
+@pytest.mark.parametrize("tail", ["It ends in the", "It ends in the Black", "Butter 35"])
+def test_an_unfinished_last_sentence_goes(tail: str) -> None:
+    draft = f"The Danube flows through Vienna and Budapest. {tail}"
+    assert checked(draft).text == "The Danube flows through Vienna and Budapest. [2]"
+
+
+@pytest.mark.xfail(strict=True, reason="only a letter or digit at the end counts as unfinished")
+@pytest.mark.parametrize("tail", ["It ends in the Black Sea,", "It ends in the Black Sea (", "It ends in the Black -"])
+def test_a_last_sentence_cut_after_a_comma_or_bracket_goes_too(tail: str) -> None:
+    draft = f"The Danube flows through Vienna and Budapest. {tail}"
+    assert checked(draft).text == "The Danube flows through Vienna and Budapest. [2]"
+
+
+def test_an_only_sentence_may_lack_its_full_stop() -> None:
+    assert checked("about 35 degrees") == Checked("about 35 degrees [3]", (3,))
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        "The <b>Danube</b> flows through Vienna and Budapest.",
+        "The Danube flows <img src=x onerror=alert(1)>through Vienna and Budapest.",
+        "![map](http://evil.example/a.png) The Danube flows through Vienna and Budapest.",
+        "The [Danube](http://evil.example) flows through [Vienna](javascript:alert(1) and Budapest.",
+        "The Danube flows through <http://evil.example>Vienna and Budapest.",
+    ],
+)
+def test_html_images_and_links_are_taken_out(draft: str) -> None:
+    found = checked(draft)
+    assert not re.search(r"<[a-z/]|!\[|\]\(|http|javascript", found.text)
+    assert found.cited == (2,)
+    assert "Danube flows" in found.text
+
+
+@pytest.mark.xfail(strict=True, reason="a tag that is not closed, or that another tag's removal forms, stays")
+@pytest.mark.parametrize(
+    "draft",
+    [
+        "The Danube flows through Vienna and Budapest <script",
+        "The Danube flows through Vienna and Budapest <<b>script>.",
+        "The Danube flows through Vienna and Budapest <img src=x onerror=Vienna",
+    ],
+)
+def test_broken_or_nested_tags_are_taken_out_too(draft: str) -> None:
+    assert not re.search(r"<[a-z/]", check(draft, QUESTION, FACTS, least_support=0.5).text)
+
+
+@pytest.mark.xfail(strict=True, reason="the quote goes out as it stands in the document, markup and all")
+def test_a_quote_is_neutralised_as_a_draft_is() -> None:
+    hostile = evidence(["Read <script>alert(1)</script>![x](http://evil.example/?q=1) this."])
+    found = check("", QUESTION, hostile, least_support=0.8)
+    assert found.quoted
+    assert not re.search(r"<script|!\[|http", found.text)
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        REFUSAL,
+        "not in these documents",
+        "This is not mentioned in the passages.",
+        "That is not stated in this text [1].",
+        "**Not in these documents.**",
+    ],
+)
+def test_a_refusal_is_an_abstention_without_citations(draft: str) -> None:
+    assert checked(draft) == Checked(REFUSAL, abstained=True)
+
+
+def test_a_long_draft_that_mentions_a_refusal_is_judged_by_its_sentences() -> None:
+    found = checked("Butter melts at about 35 degrees. The rest is not in these documents, as far as I can see.")
+    assert found == Checked("Butter melts at about 35 degrees. [3]", (3,))
+
+
+@pytest.mark.parametrize("draft", ["", "Butter melts.", "[1]", REFUSAL])
+def test_without_passages_there_is_no_answer(draft: str) -> None:
+    assert check(draft, QUESTION, [], least_support=0.8) == Checked(REFUSAL, abstained=True)
+
+
+@pytest.mark.parametrize("draft", ["", "   ", "[1]", "[7].", "!!!", "<b></b>"])
+def test_a_draft_of_nothing_gives_way_to_the_best_sentence(draft: str) -> None:
+    assert checked(draft) == QUOTE
+
+
+def test_a_quoted_table_row_is_put_on_one_line() -> None:
+    row = evidence(["Model: Orion\nLitres: 3\nBuilt: 1912"])
+    found = check("", QUESTION, row, least_support=0.8)
+    assert found.text == "Model: Orion; Litres: 3; Built: 1912 [1]"
+
+
+pieces = st.sampled_from(
+    [
+        "The kettle Orion",
+        "holds 3 litres of water.",
+        "Vienna",
+        "[1]",
+        "[9]",
+        "[2, 44]",
+        "[",
+        "](x)",
+        "![a](b)",
+        "<b>",
+        "<script>",
+        "</script>",
+        "\n\n",
+        "- ",
+        ". ",
+        "Not in these documents.",
+        "35",
+        "。",
+        "\x00",
+        "Butter melts at about 35 degrees.",
+    ]
+)
+drafts = st.one_of(st.text(max_size=80), st.lists(pieces, max_size=12).map(" ".join))
+
+
+@given(draft=drafts, question=st.one_of(st.text(max_size=30), st.just(QUESTION)), least=st.floats(0.01, 1))
+def test_any_draft_gives_an_answer_that_cites_only_passages_that_exist(draft: str, question: str, least: float) -> None:
+    found = check(draft, question, FACTS, least_support=least)
+    assert found.text.strip()
+    assert "<script" not in found.text
+    assert set(found.cited) <= {1, 2, 3}
+    assert {int(n) for n in re.findall(r"\[(\d+)\]", found.text)} == set(found.cited)
+    assert found.abstained == (found.text == REFUSAL) == (not found.cited)
+
+
+@pytest.mark.xfail(strict=True, reason="at RAG_LEAST_SUPPORT=0 a sentence without any support is cited to passage 0")
+def test_with_no_support_asked_for_the_cited_passage_still_exists() -> None:
+    found = checked("Penguins live in the far south.", least_support=0.0)
+    assert set(found.cited) <= {1, 2, 3}

@@ -1,0 +1,333 @@
+"""The index directory: its lock, its generations, and what it does when files are lost, damaged or can't be written."""
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from langchain_core.documents import Document
+
+from errors import StoreError, StoreLocked, StoreMismatch
+from loaders.catalog import SourceState
+from loaders.embeddings import EmbedderIdentity
+from loaders.store import Store, current_generation, open_new_generation, open_store
+
+IDS = [f"id {n}" for n in range(40)]
+VECTORS = np.random.default_rng(1).standard_normal((40, 8)).astype(np.float32)
+
+HOLD = """
+import sys
+from pathlib import Path
+from loaders.embeddings import EmbedderIdentity
+from loaders.store import open_store
+with open_store(Path(sys.argv[1]), EmbedderIdentity("fake", "0" * 64, "", ""), write=sys.argv[2] == "write"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+FULL_DISK = """
+import os, resource, signal, sys
+from pathlib import Path
+import numpy
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from errors import StoreError
+from loaders.embeddings import EmbedderIdentity
+from loaders.store import open_store
+from loaders.sync import Splitting, sync
+
+place, limit = Path(sys.argv[1]), sys.argv[2]
+docs, directory, ballast = place / "docs", place / "store", place / "ballast"
+docs.mkdir()
+identity = EmbedderIdentity("fake", "0" * 64, "", "")
+
+def ingest():
+    with open_store(directory, identity, write=True) as store:
+        return sync(store, [docs], embeddings=DeterministicFakeEmbedding(size=256),
+                    splitting=Splitting(lambda text: len(text.split()), 32, 0))
+
+def fill_chroma():
+    with open_store(directory, identity, write=True) as store, store.changing():
+        store.vectors.upsert([str(n) for n in range(2000)], numpy.ones((2000, 256), dtype=numpy.float32))
+
+def content():
+    with open_store(directory, identity) as store:
+        assert store.damage() == [], store.damage()
+        return {chunk.id: chunk.page_content for chunk in store.chunks(store.catalog.chunk_ids())}
+
+(docs / "first.txt").write_text(" ".join(f"earlier{n}" for n in range(400)))
+ingest()
+before = content()
+assert len(before) > 10
+(docs / "second.txt").write_text(" ".join(f"later{n}" for n in range(9000)))
+if limit in ("file", "chroma"):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    biggest = max(path.stat().st_size for path in directory.rglob("*"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (biggest + 50_000, resource.RLIM_INFINITY))
+else:
+    free = os.statvfs(place).f_bavail * os.statvfs(place).f_frsize
+    ballast.write_bytes(bytes(free - 100_000))
+try:
+    fill_chroma() if limit == "chroma" else ingest()
+except StoreError as error:
+    assert "\\n" not in str(error), error
+    print("StoreError:", error)
+else:
+    raise SystemExit("no error: the disk was not full")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+ballast.unlink(missing_ok=True)
+assert content() == before
+assert ingest().read == 1
+assert len(content()) > len(before) + 100
+print("intact")
+"""
+
+
+def fill(store: Store, source: str = "/docs/a.txt", ids: list[str] = IDS) -> None:
+    place = {"source": source, "page": None, "line": 1, "section": "", "start": 0}
+    chunks = [Document(id=id_, page_content=f"text of {id_}", metadata=place) for id_ in ids]
+    with store.changing():
+        with store.catalog.transaction():
+            store.catalog.add_vectors(dict(zip(ids, VECTORS, strict=False)))
+            store.catalog.replace_source(SourceState(source, 1, 1, "0", "v1"), chunks, ids)
+        store.vectors.upsert(ids, VECTORS[: len(ids)])
+
+
+@pytest.fixture
+def directory(tmp_path: Path, identity: EmbedderIdentity) -> Path:
+    with open_store(tmp_path / "store", identity, write=True) as store:
+        fill(store)
+    return tmp_path / "store"
+
+
+def assert_whole(directory: Path, identity: EmbedderIdentity) -> None:
+    with open_store(directory, identity) as store:
+        assert store.damage() == []
+        assert store.vectors.ids() == set(store.catalog.chunk_ids()) == set(IDS)
+        for at in (0, 17, 39):
+            assert store.dense(VECTORS[at].tolist(), 1) == [(IDS[at], pytest.approx(1, abs=1e-5))]
+        assert len(store.keyword("text", 99)) == 40
+        assert [chunk.page_content for chunk in store.chunks(["id 3"])] == ["text of id 3"]
+
+
+def set_clean(generation: Path, value: str) -> None:
+    with closing(sqlite3.connect(generation / "catalog.sqlite")) as connection, connection:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('chroma_clean', ?)", (value,))
+
+
+@contextmanager
+def held_by_another_process(directory: Path, mode: str) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(directory), mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.stdin.close()
+        assert process.wait() == 0
+
+
+def test_a_store_reopens_with_all_it_held(directory: Path, identity: EmbedderIdentity) -> None:
+    assert_whole(directory, identity)
+    assert current_generation(directory) == "0001"
+    assert directory.stat().st_mode & 0o077 == 0
+
+
+def test_no_index_is_an_error_that_says_how_to_make_one(tmp_path: Path, identity: EmbedderIdentity) -> None:
+    with pytest.raises(StoreError, match="there is no index here") as caught, open_store(tmp_path / "none", identity):
+        pass
+    assert "main.py ingest PATH" in caught.value.remedy
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "other"}, {"weights_sha256": "1" * 64}, {"query_prompt": "q: "}, {"passage_prompt": "p: "}]
+)
+@pytest.mark.parametrize("write", [False, True])
+def test_another_embedder_is_refused_with_the_remedy(
+    change: dict[str, str], write: bool, directory: Path, identity: EmbedderIdentity
+) -> None:
+    other = replace(identity, **change)
+    with pytest.raises(StoreMismatch, match="another embedder") as caught, open_store(directory, other, write=write):
+        pass
+    assert "python main.py ingest --rebuild PATH" in caught.value.remedy
+
+
+def test_a_refused_embedder_changes_nothing(directory: Path, identity: EmbedderIdentity) -> None:
+    with pytest.raises(StoreMismatch), open_store(directory, replace(identity, name="other"), write=True):
+        pass
+    assert_whole(directory, identity)
+
+
+def test_while_another_process_writes_nobody_else_comes_in(directory: Path, identity: EmbedderIdentity) -> None:
+    with held_by_another_process(directory, "write"):
+        for write in (False, True):
+            with (
+                pytest.raises(StoreLocked, match="another process") as caught,
+                open_store(directory, identity, write=write),
+            ):
+                pass
+            assert "try again" in caught.value.remedy
+        with pytest.raises(StoreLocked), open_new_generation(directory, identity):
+            pass
+    assert_whole(directory, identity)
+
+
+def test_two_processes_can_read_but_not_write(directory: Path, identity: EmbedderIdentity) -> None:
+    with held_by_another_process(directory, "read"):
+        assert_whole(directory, identity)
+        with pytest.raises(StoreLocked), open_store(directory, identity, write=True):
+            pass
+    with open_store(directory, identity, write=True):
+        pass
+
+
+@pytest.mark.parametrize("spoil", ["empty", "stray", "gone"])
+def test_chroma_is_rebuilt_after_an_interrupted_write(spoil: str, directory: Path, identity: EmbedderIdentity) -> None:
+    generation = directory / "0001"
+    with open_store(directory, identity, write=True) as store:
+        if spoil == "empty":
+            store.vectors.delete(IDS[:30])
+        if spoil == "stray":
+            store.vectors.upsert(["stray"], VECTORS[:1])
+    if spoil == "gone":
+        shutil.rmtree(generation / "chroma-0001")
+    set_clean(generation, "no")
+    assert_whole(directory, identity)
+    assert [path.name for path in generation.glob("chroma-*")] == ["chroma-0002"]
+    assert_whole(directory, identity)
+
+
+def test_a_deleted_chroma_directory_is_rebuilt(directory: Path, identity: EmbedderIdentity) -> None:
+    shutil.rmtree(directory / "0001" / "chroma-0001")
+    assert_whole(directory, identity)
+
+
+def test_an_error_while_changing_leaves_the_mark(directory: Path, identity: EmbedderIdentity) -> None:
+    with pytest.raises(ZeroDivisionError), open_store(directory, identity, write=True) as store, store.changing():
+        store.vectors.delete(IDS[:5])
+        raise ZeroDivisionError
+    assert_whole(directory, identity)
+
+
+def test_a_new_generation_takes_the_old_one_s_place(directory: Path, identity: EmbedderIdentity) -> None:
+    other = replace(identity, name="other")
+    with open_new_generation(directory, other) as store:
+        assert store.catalog.chunk_ids() == []
+        fill(store, ids=IDS[:3])
+        assert current_generation(directory) == "0001"
+    assert current_generation(directory) == "0002"
+    assert not (directory / "0001").exists()
+    with open_store(directory, other) as store:
+        assert store.catalog.chunk_ids() == IDS[:3]
+        assert store.damage() == []
+    with pytest.raises(StoreMismatch), open_store(directory, identity):
+        pass
+
+
+def test_a_failed_new_generation_leaves_the_old_one(directory: Path, identity: EmbedderIdentity) -> None:
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), open_new_generation(directory, replace(identity, name="other")) as store:
+            fill(store, ids=IDS[:3])
+            raise ZeroDivisionError
+        assert_whole(directory, identity)
+    with open_new_generation(directory, identity) as store:
+        fill(store, "/docs/again.txt")
+    assert_whole(directory, identity)
+
+
+def test_a_new_generation_can_be_the_first(tmp_path: Path, identity: EmbedderIdentity) -> None:
+    with open_new_generation(tmp_path / "store", identity) as store:
+        fill(store)
+    assert_whole(tmp_path / "store", identity)
+
+
+def test_damage_is_found_and_counted(directory: Path, identity: EmbedderIdentity) -> None:
+    with open_store(directory, identity, write=True) as store:
+        assert store.damage() == []
+        store.vectors.delete(["id 3", "id 4"])
+        assert "2 of 40 chunks are missing from Chroma" in store.damage()
+        store.vectors.upsert(["stray"], np.ones((1, 8), dtype=np.float32))
+        assert "1 vectors in Chroma belong to no chunk" in store.damage()
+        store.vectors.upsert(["id 3", "id 4"], VECTORS[3:5])
+        store.vectors.delete(["stray"])
+        assert store.damage() == []
+        store.vectors.upsert(IDS[:2], -VECTORS[:2])
+        assert store.damage() == ["2 of 40 stored vectors do not find themselves"]
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_a_junk_catalog_is_one_line(write: bool, directory: Path, identity: EmbedderIdentity) -> None:
+    for path in (directory / "0001").glob("catalog.sqlite*"):
+        path.write_bytes(b"\x00junk" * 4000)
+    with pytest.raises(StoreError, match="can't be used") as caught, open_store(directory, identity, write=write):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_after_a_junk_catalog_a_rebuild_helps(directory: Path, identity: EmbedderIdentity) -> None:
+    (directory / "0001" / "catalog.sqlite").write_bytes(b"\x00junk" * 4000)
+    with open_new_generation(directory, identity) as store:
+        fill(store)
+    assert_whole(directory, identity)
+
+
+@pytest.mark.xfail(strict=True, reason="every catalog error is taken for a full disk")
+def test_a_junk_catalog_s_remedy_is_a_rebuild(directory: Path, identity: EmbedderIdentity) -> None:
+    (directory / "0001" / "catalog.sqlite").write_bytes(b"\x00junk" * 4000)
+    with pytest.raises(StoreError) as caught, open_store(directory, identity):
+        pass
+    assert "--rebuild" in caught.value.remedy
+
+
+@pytest.mark.xfail(strict=True, reason="a lost catalog is silently replaced with an empty one")
+def test_a_lost_catalog_is_an_error(directory: Path, identity: EmbedderIdentity) -> None:
+    for path in (directory / "0001").glob("catalog.sqlite*"):
+        path.unlink()
+    with pytest.raises(StoreError), open_store(directory, identity):
+        pass
+
+
+@pytest.mark.xfail(strict=True, reason="FileExistsError passes through")
+def test_a_file_in_the_directory_s_place_is_a_store_error(tmp_path: Path, identity: EmbedderIdentity) -> None:
+    (tmp_path / "store").write_text("not a folder")
+    with pytest.raises(StoreError), open_store(tmp_path / "store", identity, write=True):
+        pass
+
+
+@pytest.mark.xfail(strict=True, reason="CURRENT is believed whatever it says")
+@pytest.mark.parametrize("pointer", ["", "junk", "../elsewhere"])
+def test_a_damaged_pointer_is_a_store_error(pointer: str, directory: Path, identity: EmbedderIdentity) -> None:
+    (directory / "CURRENT").write_text(pointer)
+    with pytest.raises(StoreError), open_store(directory, identity, write=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "file",
+        "disk",
+        pytest.param("chroma", marks=pytest.mark.xfail(strict=True, reason="a ChromaError passes through")),
+    ],
+)
+def test_a_full_disk_is_one_line_and_loses_nothing(limit: str, tmp_path: Path) -> None:
+    python = [sys.executable, "-c", FULL_DISK, str(tmp_path), limit]
+    if limit == "disk":  # a small file system in a mount namespace of its own
+        unshare = ["unshare", "--mount", "--map-root-user", "sh", "-c"]
+        mount = f"mount -t tmpfs -o size=12m tmpfs {tmp_path}"
+        if (
+            not shutil.which("unshare")
+            or subprocess.run([*unshare, mount], capture_output=True, check=False).returncode
+        ):
+            pytest.skip("no permission to mount")
+        python = [*unshare, f'{mount} && exec "$@"', "sh", *python]
+    done = subprocess.run(python, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "can't" in done.stdout
+    assert done.stdout.endswith("intact\n")

@@ -1,0 +1,540 @@
+"""The index follows the files: counted, embedded no more than needed, and equal to a fresh one whatever happens."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
+from pydantic import Field
+
+from loaders.embeddings import EmbedderIdentity
+from loaders.store import Store, open_store
+from loaders.sync import Problem, Splitting, SyncReport, remove_sources, sync
+
+IDENTITY = EmbedderIdentity("fake", "0" * 64, "", "")
+SPLITTING = Splitting(lambda text: len(text.split()), chunk_tokens=40, overlap_tokens=8)
+
+
+class Recorder(DeterministicFakeEmbedding):
+    """Embed as the fake does and remember which texts were asked for."""
+
+    asked: list[str] = Field(default_factory=list)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        self.asked.extend(texts)
+        return super().embed_documents(texts)
+
+
+class Index:
+    """A folder of documents beside an open store."""
+
+    def __init__(self, place: Path) -> None:
+        self.docs, self.directory, self.seconds = place / "docs", place / "store", 0
+        self.docs.mkdir()
+        self.recorder = Recorder(size=8)
+        self.open()
+
+    def open(self) -> None:
+        self._opened = open_store(self.directory, IDENTITY, write=True)
+        self.store: Store = self._opened.__enter__()
+
+    def close(self) -> None:
+        self._opened.__exit__(None, None, None)
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.docs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        self.touch(path)
+        return path
+
+    def touch(self, path: Path) -> None:
+        """Give the file a time that no file here has had: the kernel's clock is too coarse for that."""
+        self.seconds += 1
+        os.utime(path, (self.seconds, self.seconds))
+
+    def sync(self, splitting: Splitting = SPLITTING, **options: Any) -> SyncReport:
+        self.recorder.asked.clear()
+        report = sync(self.store, [self.docs], embeddings=self.recorder, splitting=splitting, **options)
+        assert report.embedded == len(self.recorder.asked) == len(set(self.recorder.asked))
+        found = sum(path.is_file() for path in self.docs.rglob("*"))
+        assert report.read + report.unchanged + len(report.skipped) + len(report.failed) == found
+        assert self.store.damage() == []
+        return report
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    index = Index(tmp_path)
+    yield index
+    index.close()
+
+
+def section(topic: str) -> str:
+    return f"# {topic}\n\n" + " ".join(f"The {topic} has a part with number {n}." for n in range(12)) + "\n\n"
+
+
+def content(directory: Path) -> dict[str, tuple[str, str, bytes, str]]:
+    """Return place, text, vector and keywords of each chunk by its id, straight from the catalog's file."""
+    with closing(sqlite3.connect(next(directory.glob("*/catalog.sqlite")))) as connection:
+        rows = connection.execute(
+            "SELECT c.id, c.source || '|' || ifnull(c.page, '') || '|' || ifnull(c.line, '') || '|' || c.section"
+            " || '|' || c.start, c.text, v.vector, k.text FROM chunks c LEFT JOIN vectors v ON v.key = c.vector_key"
+            " LEFT JOIN keywords k ON k.rowid = c.rowid"
+        ).fetchall()
+        words = connection.execute("SELECT count(*) FROM keywords").fetchone()[0]
+        vectors = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
+        assert words == len(rows)
+        assert vectors == len({row[3] for row in rows})
+    return {row[0]: row[1:] for row in rows}
+
+
+def assert_like_fresh(store: Store, docs: Path, embeddings: Embeddings, splitting: Splitting = SPLITTING) -> None:
+    """Compare an open store with one that is built from nothing for the same files."""
+    with tempfile.TemporaryDirectory() as place:
+        with open_store(Path(place), IDENTITY, write=True) as fresh:
+            sync(fresh, [docs], embeddings=embeddings, splitting=splitting)
+            assert store.vectors.ids() == fresh.vectors.ids() == set(store.catalog.chunk_ids())
+            for ids, vectors in fresh.catalog.stream_vectors():
+                held = store.vectors._collection.get(ids=ids, include=["embeddings"])
+                by_id = dict(zip(held["ids"], held["embeddings"], strict=True))
+                assert np.allclose([by_id[id_] for id_ in ids], vectors, atol=1e-5)
+            failures = {source: state.failure for source, state in store.catalog.sources().items()}
+            assert failures == {source: state.failure for source, state in fresh.catalog.sources().items()}
+        assert content(store.directory.parent) == content(Path(place))
+
+
+def test_an_empty_folder_makes_an_empty_index(index: Index) -> None:
+    report = index.sync()
+    assert (report.read, report.unchanged, report.chunks, report.embedded, report.removed) == (0, 0, 0, 0, [])
+
+
+def test_every_file_is_counted_once(index: Index) -> None:
+    index.write("a.md", section("car"))
+    index.write("b.txt", "boat")
+    index.sync()
+    index.write("b.txt", "ship")
+    new = index.write("c.txt", "new")
+    empty = index.write("empty.txt", "")
+    broken = index.write("broken.json", "{")
+    skipped = [index.write("tool.exe", b"MZ"), index.write("sub/README", "x")]
+    report = index.sync()
+    assert (report.read, report.unchanged, report.removed) == (2, 1, [])
+    assert {problem.source for problem in report.failed} == {str(empty), str(broken)}
+    assert {problem.source: problem.reason for problem in report.skipped} == {
+        str(skipped[0]): "no loader for suffix '.exe'",
+        str(skipped[1]): "no suffix",
+    }
+    assert report.chunks == len(index.store.catalog.chunk_ids())
+    assert index.store.catalog.chunk_counts()[str(new)] == 1
+    assert report.seconds > 0
+
+
+def test_a_second_run_embeds_and_changes_nothing(index: Index) -> None:
+    for name in ("car", "boat"):
+        index.write(f"{name}.md", section(name))
+    first = index.sync()
+    before = content(index.directory)
+    second = index.sync()
+    assert (first.read, second.read, second.unchanged, second.embedded) == (2, 0, 2, 0)
+    assert first.embedded == first.chunks == second.chunks == len(before)
+    assert content(index.directory) == before
+
+
+def test_an_edited_section_alone_is_embedded(index: Index) -> None:
+    index.write("guide.md", section("car") + section("boat") + section("sail"))
+    index.sync()
+    before = set(index.store.catalog.chunk_ids())
+    index.write("guide.md", section("car") + section("yacht") + section("sail"))
+    report = index.sync()
+    assert 0 < report.embedded < report.chunks / 2
+    assert all("yacht" in text for text in index.recorder.asked)
+    assert len(set(index.store.catalog.chunk_ids()) - before) == report.embedded
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_a_touched_file_is_unchanged_and_not_read_again_after(index: Index) -> None:
+    path = index.write("a.txt", "words")
+    index.sync()
+    index.touch(path)
+    assert index.sync().unchanged == 1
+    assert index.store.catalog.sources()[str(path)].mtime_ns == path.stat().st_mtime_ns
+
+
+def test_a_deleted_file_is_removed_with_its_vectors(index: Index) -> None:
+    path = index.write("a.txt", "one")
+    index.write("b.txt", "two")
+    index.sync()
+    path.unlink()
+    report = index.sync()
+    assert (report.removed, report.unchanged, report.chunks) == ([str(path)], 1, 1)
+    assert index.store.keyword("one", 9) == []
+    assert_like_fresh(index.store, index.docs, index.recorder)
+    assert index.sync().removed == []
+
+
+def test_missing_files_are_kept_on_request(index: Index) -> None:
+    path = index.write("a.txt", "one")
+    index.sync()
+    path.unlink()
+    assert index.sync(keep_missing=True).removed == []
+    assert len(index.store.keyword("one", 9)) == 1
+
+
+def test_an_emptied_folder_empties_its_part_of_the_index_only(index: Index, tmp_path: Path) -> None:
+    path = index.write("a.txt", "one")
+    other = tmp_path / "other" / "docs"
+    other.mkdir(parents=True)
+    (other / "b.txt").write_text("two")
+    sync(index.store, [index.docs, other], embeddings=index.recorder, splitting=SPLITTING)
+    path.unlink()
+    assert index.sync().removed == [str(path)]
+    assert list(index.store.catalog.sources()) == [str(other / "b.txt")]
+
+
+def test_a_single_file_can_be_given_and_removes_nothing_else(index: Index) -> None:
+    one, two = index.write("a.txt", "one"), index.write("b.txt", "two")
+    index.sync()
+    two.unlink()
+    index.write("a.txt", "three")
+    report = sync(index.store, [one, one], embeddings=index.recorder, splitting=SPLITTING)
+    assert (report.read, report.removed, report.chunks) == (1, [], 1)
+    assert len(index.store.catalog.sources()) == 2
+
+
+def test_a_renamed_file_is_embedded_anew_only_where_its_name_says_more(index: Index) -> None:
+    path = index.write("01.md", section("car"))
+    index.sync()
+    path.rename(index.docs / "02.md")
+    report = index.sync()
+    assert (report.read, report.removed, report.embedded) == (1, [str(path)], 0)
+    (index.docs / "02.md").rename(index.docs / "sub.md")
+    assert index.sync().embedded == report.chunks
+    (index.docs / "moved").mkdir()
+    (index.docs / "sub.md").rename(index.docs / "moved" / "sub.md")
+    assert index.sync().embedded == 0
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_equal_texts_are_embedded_once(index: Index) -> None:
+    index.write("a/note.md", section("car"))
+    index.write("b/note.md", section("car"))
+    report = index.sync()
+    assert report.read == 2
+    assert report.chunks == 2 * report.embedded
+    shutil.rmtree(index.docs / "a")
+    assert index.sync().embedded == 0
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_a_bad_file_stops_nothing_and_is_tried_again_when_it_changes(index: Index) -> None:
+    index.write("a.txt", "one")
+    bad = index.write("bad.json", "{")
+    index.write("c.txt", "three")
+    first = index.sync()
+    assert (first.read, [problem.source for problem in first.failed]) == (2, [str(bad)])
+    assert "invalid JSON" in first.failed[0].reason
+    again = index.sync()
+    assert (again.read, again.unchanged, again.failed) == (0, 2, first.failed)
+    index.touch(bad)
+    assert index.sync().failed == first.failed
+    index.write("bad.json", '["good"]')
+    mended = index.sync()
+    assert (mended.read, mended.failed) == (1, [])
+    index.write("bad.json", "{")
+    assert [problem.source for problem in index.sync().failed] == [str(bad)]
+    assert index.store.keyword("good", 9) == []
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_a_remembered_failure_is_not_read_again_unless_asked(index: Index) -> None:
+    bad = index.write("bad.txt", "words")
+    state = index.store.catalog.sources
+    index.sync()
+    with index.store.catalog.transaction():
+        index.store.catalog.replace_source(replace(state()[str(bad)], failure="a parser's bug"), [], [])
+    index.store.vectors.delete(list(index.store.vectors.ids()))
+    assert index.sync().failed == [Problem(str(bad), "a parser's bug")]
+    retried = index.sync(retry_failed=True)
+    assert (retried.read, retried.failed) == (1, [])
+    assert state()[str(bad)].failure == ""
+
+
+def test_another_chunk_size_cuts_all_files_again(index: Index) -> None:
+    index.write("a.md", section("car") + section("boat"))
+    before = index.sync()
+    smaller = Splitting(SPLITTING.count_tokens, chunk_tokens=20, overlap_tokens=4)
+    after = index.sync(smaller)
+    assert (after.read, after.unchanged) == (1, 0)
+    assert after.chunks > before.chunks
+    assert_like_fresh(index.store, index.docs, index.recorder, smaller)
+    assert index.sync(smaller).unchanged == 1
+    assert index.sync().read == 1
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_more_chunks_than_one_group_holds(index: Index) -> None:
+    progress: list[tuple[int, int, int]] = []
+    for number in range(30):
+        index.write(f"{number}.md", "".join(section(f"part {number} {n}") for n in range(12)))
+    report = index.sync(on_progress=lambda *at: progress.append(at))
+    assert report.chunks > 3 * 512
+    assert [done for done, _, _ in progress] == list(range(1, 31))
+    assert {total for _, total, _ in progress} == {30}
+    embedded = [chunks for _, _, chunks in progress]
+    assert embedded == sorted(embedded)
+    assert len(set(embedded)) > 3
+    assert embedded[-1] == report.embedded
+
+
+def test_an_embedder_that_fails_leaves_the_index_as_it_was(index: Index) -> None:
+    index.write("a.txt", "one")
+    index.sync()
+    before = content(index.directory)
+
+    class Broken(Recorder):
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            raise MemoryError
+
+    index.write("a.txt", "two")
+    index.write("b.txt", "three")
+    with pytest.raises(MemoryError):
+        sync(index.store, [index.docs], embeddings=Broken(size=8), splitting=SPLITTING)
+    assert content(index.directory) == before
+    assert index.sync().read == 2
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_removed_sources_are_gone_from_every_part(index: Index) -> None:
+    one, two = index.write("a.txt", "one"), index.write("b.txt", "two")
+    index.sync()
+    remove_sources(index.store, [str(one), "/never"])
+    remove_sources(index.store, [])
+    assert list(index.store.catalog.sources()) == [str(two)]
+    assert len(content(index.directory)) == index.store.vectors.count() == 1
+    assert index.store.damage() == []
+
+
+def test_the_real_embedder_fills_an_index_that_finds_the_right_file(
+    index: Index, embeddings: Embeddings, splitting: Splitting
+) -> None:
+    index.write("cats.txt", "Cats sleep most of the day and hunt at dusk.")
+    index.write("bonds.txt", "The yield of government bonds rose as inflation went up.")
+    index.write("bread.txt", "Knead the dough, let it rise and bake it in a hot oven.")
+    with tempfile.TemporaryDirectory() as place, open_store(Path(place), IDENTITY, write=True) as store:
+        sync(store, [index.docs], embeddings=embeddings, splitting=splitting)
+        for question, name in (("pets that are awake at night", "cats"), ("interest rates", "bonds")):
+            ((id_, _), *_) = store.dense(embeddings.embed_query(question), 3)
+            assert Path(store.chunks([id_])[0].metadata["source"]).stem == name
+
+
+@pytest.mark.xfail(strict=True, raises=UnicodeEncodeError, reason="half a surrogate pair stops the whole run")
+def test_half_a_surrogate_pair_in_json_stops_nothing(index: Index) -> None:
+    index.write("a.txt", "one")
+    index.write("b.json", '["half a \\ud83d pair"]')
+    report = index.sync()
+    assert report.read + len(report.failed) == 2
+    assert len(index.store.keyword("one", 9)) == 1
+
+
+@pytest.mark.xfail(strict=True, raises=UnicodeEncodeError, reason="a file name that isn't UTF-8 stops the whole run")
+def test_a_file_name_that_is_not_utf8_stops_nothing(index: Index) -> None:
+    index.write("a.txt", "one")
+    Path(os.fsdecode(os.fsencode(index.docs) + b"/caf\xe9.txt")).write_text("two")
+    report = index.sync()
+    assert report.read + len(report.failed) == 2
+    assert len(index.store.keyword("one", 9)) == 1
+
+
+@pytest.mark.xfail(strict=True, reason="a path with .. is another source than the same path without")
+def test_one_file_by_two_paths_is_one_source(index: Index) -> None:
+    path = index.write("a.txt", "one")
+    index.sync()
+    report = sync(index.store, [index.docs / ".." / "docs"], embeddings=index.recorder, splitting=SPLITTING)
+    assert report.unchanged == 1
+    assert list(index.store.catalog.sources()) == [str(path)]
+
+
+NAMES = st.sampled_from(["a.md", "b.md", "sub/a.md", "c.txt", "d.csv", "e.json", "f.bin"])
+TOPICS = st.sampled_from(["car", "boat", "sail", "sun", "中文"])
+CONTENTS = st.one_of(
+    st.lists(TOPICS, min_size=1, max_size=4).map(lambda topics: "".join(map(section, topics))),
+    st.just(""),
+    st.just("{"),
+    st.just("name,price\ncar,3\nboat,4\nsail,5\n"),
+    st.text(alphabet="ab 中\n#`.", max_size=60),
+)
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Whatever is done to the files, and however often the index is synchronised or reopened, it is as a fresh one."""
+
+    @initialize()
+    def start(self) -> None:
+        self.place = tempfile.TemporaryDirectory()
+        self.index = Index(Path(self.place.name))
+        self.current = True
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.index.docs.rglob("*") if path.is_file())
+
+    @rule(name=NAMES, text=CONTENTS)
+    def write(self, name: str, text: str) -> None:
+        self.index.write(name, text)
+        self.current = False
+
+    @precondition(lambda self: self.files())
+    @rule(data=st.data())
+    def append(self, data: st.DataObject) -> None:
+        path = data.draw(st.sampled_from(self.files()))
+        self.index.write(str(path.relative_to(self.index.docs)), path.read_text() + section("tail"))
+        self.current = False
+
+    @precondition(lambda self: self.files())
+    @rule(data=st.data(), name=NAMES)
+    def rename(self, data: st.DataObject, name: str) -> None:
+        target = self.index.docs / name
+        target.parent.mkdir(exist_ok=True)
+        data.draw(st.sampled_from(self.files())).rename(target)
+        self.current = False
+
+    @precondition(lambda self: self.files())
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.files())).unlink()
+        self.current = False
+
+    @rule()
+    def reopen(self) -> None:
+        self.index.close()
+        self.index.open()
+
+    @rule()
+    def lose_chroma(self) -> None:
+        self.index.close()
+        for chroma in self.index.directory.glob("0001/chroma-*"):
+            shutil.rmtree(chroma)
+        self.index.open()
+
+    @rule(retry_failed=st.booleans())
+    def sync(self, retry_failed: bool) -> None:
+        self.index.sync(retry_failed=retry_failed)
+        self.current = True
+        assert_like_fresh(self.index.store, self.index.docs, DeterministicFakeEmbedding(size=8))
+
+    @invariant()
+    def nothing_is_done_twice(self) -> None:
+        if self.current and hasattr(self, "index"):
+            report = self.index.sync()
+            assert (report.read, report.embedded, report.removed) == (0, 0, [])
+
+    def teardown(self) -> None:
+        if hasattr(self, "index"):
+            self.index.close()
+            self.place.cleanup()
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=6, stateful_step_count=14)
+
+KILLS = """
+import os, random, signal, sys, time
+from pathlib import Path
+from langchain_core.embeddings import DeterministicFakeEmbedding
+import chromadb, numpy  # imported once: each round is a fork, and Chroma is opened in forks only
+from loaders.store import open_store
+from loaders.sync import sync
+sys.path.insert(0, sys.argv[1])
+from test_sync import IDENTITY, SPLITTING, assert_like_fresh, section
+
+place, rounds, draw = Path(sys.argv[2]), int(sys.argv[3]), random.Random()
+docs, directory = place / "docs", place / "store"
+docs.mkdir()
+FAKE = DeterministicFakeEmbedding(size=16)
+
+def forked(work):
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        os._exit(1)
+
+def edit(number):
+    for name in range(40):
+        path = docs / f"{name}.md"
+        what = draw.random()
+        if number and what < 0.1:
+            path.unlink(missing_ok=True)
+        elif not number or what < 0.6:
+            path.write_text("".join(section(f"{name} {draw.randrange(99)}") for _ in range(draw.randrange(3, 7))))
+
+def ingest(say=lambda chunks: None):
+    with open_store(directory, IDENTITY, write=True) as store:
+        say(0)
+        sync(store, [docs], embeddings=FAKE, splitting=SPLITTING, on_progress=lambda done, total, chunks: say(chunks))
+
+def check():
+    with open_store(directory, IDENTITY, write=True) as store:
+        assert store.damage() == [], store.damage()  # before the next sync as well
+        sync(store, [docs], embeddings=FAKE, splitting=SPLITTING)
+        assert store.damage() == []
+        assert_like_fresh(store, docs, FAKE)
+
+killed, span = 0, 1.0
+for number in range(rounds):
+    edit(number)
+    known = []
+    read, write = os.pipe()
+    child = forked(lambda: ingest(lambda chunks: os.write(write, f"{chunks}\\n".encode())))
+    os.close(write)
+    os.read(read, 1)  # the store is open
+    began = time.perf_counter()
+    time.sleep(draw.uniform(0, span))
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    killed += os.WIFSIGNALED(status)
+    if not os.WIFSIGNALED(status):
+        span = max(span * 0.7, 0.1)
+        assert status == 0
+    acknowledged = b""
+    while more := os.read(read, 65536):
+        acknowledged += more
+    os.close(read)
+    count = max(map(int, acknowledged.split()), default=0)
+
+    def acknowledged_is_there():
+        with open_store(directory, IDENTITY) as store:
+            held = {chunk.page_content for chunk in store.chunks(store.catalog.chunk_ids())}
+            assert len(held) >= count or number, (len(held), count)
+            assert store.damage() == [], store.damage()
+
+    for work in (acknowledged_is_there, check):
+        _, status = os.waitpid(forked(work), 0)
+        assert status == 0, (number, work.__name__)
+print("killed", killed)
+"""
+
+
+def test_kill_9_at_any_moment_leaves_an_index_that_can_be_finished(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLS, str(Path(__file__).parent), str(tmp_path), "6"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.split()[-1]) >= 2
