@@ -74,9 +74,9 @@ class Settings(BaseSettings):
     answer_style: str = Field(
         "auto",
         pattern="^(auto|write|brief|quote)$",
-        description="write: the model reads all passages and writes. brief: it shortens the best sentence. In both, "
-        "words without support give way to a quote. quote: the best sentence, no model. auto: brief for models under 1B "
-        "weights, else write.",
+        description="write: the model reads all passages and writes. brief: it shortens the best sentence. "
+        "Unsupported words give way to a quote. quote: the best sentence, no model. "
+        "auto: brief for models under 1B weights, else write.",
     )
     least_evidence: float = Field(
         0.35, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."

@@ -91,7 +91,8 @@ def read_texts(path: Path, folder: Path, count: int, tokens: int) -> list[str]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    texts, text = [], ""
+    texts: list[str] = []
+    text = ""
     for line in path.read_text().splitlines():
         record = json.loads(line)
         text = f"{text} {record.get('title', '')} {record['text']}".strip()

@@ -20,7 +20,7 @@ PACKAGES = ("chains", "evaluation", "loaders", "prompts")
 TOP = sorted(path.stem for path in ROOT.glob("*.py"))
 OURS = {*PACKAGES, *TOP}
 FILES = sorted([*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).glob("**/*.py"))])
-CORE = {"main", "pipeline", "settings", "errors", "models", "health", "privacy", "sentences"} | {
+CORE = {"main", "pipeline", "settings", "errors", "models", "health", "privacy", "sentences", "words"} | {
     "loaders",
     "chains",
     "prompts",
@@ -30,11 +30,12 @@ MAY_IMPORT = {
     "errors": set(),
     "privacy": set(),
     "sentences": set(),
+    "words": set(),
     "settings": {"privacy", "errors"},
     "models": {"errors"},
-    "loaders": {"errors", "privacy", "sentences"},
-    "chains": {"errors", "privacy", "sentences"},
-    "prompts": {"errors", "privacy", "sentences"},
+    "loaders": {"errors", "privacy", "sentences", "words"},
+    "chains": {"errors", "privacy", "sentences", "words"},
+    "prompts": {"errors", "privacy", "sentences", "words"},
     "pipeline": {"loaders", "chains", "prompts", "models", "settings", "errors"},
     "health": {"pipeline", "chains", "models", "settings", "errors"},
     "evaluation": {"pipeline", "loaders", "chains", "settings", "errors"},
@@ -100,7 +101,7 @@ def test_no_module_is_too_long_to_read_at_a_sitting(path: Path) -> None:
     assert lines <= limit or name in TOO_LONG
 
 
-@pytest.mark.xfail(strict=True, reason="3,974 lines on 23 November: to be cut, or the bound of design.md moved")
+@pytest.mark.xfail(strict=True, reason="over 3,900 lines: to be cut, or the bound moved")
 def test_the_core_can_be_read_in_an_afternoon() -> None:
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if part(path) in CORE)
     assert lines <= 3400

@@ -5,19 +5,21 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.documents import Document
 
 from chains.evidence import Sentence
-from chains.post_filter import REFUSAL, Checked, check
+from chains.post_filter import REFUSAL, Checked, check, lacks_evidence
 
 
-def evidence(*passages: list[str]) -> list[Sentence]:
-    """Return the passages' sentences in a ranking that is the order of writing."""
+def evidence(*passages: list[str]) -> list[Document]:
+    """Return passages with these sentences, whose scores fall in the order of writing."""
     found, score = [], 1.0
-    for number, sentences in enumerate(passages, 1):
-        at = 0
+    for sentences in passages:
+        scored, at = [], 0
         for text in sentences:
-            found.append(Sentence(number, at, 1, text, score))
+            scored.append(Sentence(at, 1, text, score))
             at, score = at + len(text) + 1, score * 0.9
+        found.append(Document(page_content=" ".join(sentences), metadata={"sentences": scored}))
     return found
 
 
@@ -31,7 +33,7 @@ QUOTE = Checked("The kettle Orion holds 3 litres of water. [1]", (1,), quoted=Tr
 
 
 def checked(draft: str, question: str = QUESTION, least_support: float = 0.8) -> Checked:
-    return check(draft, question, FACTS, least_support=least_support)
+    return check(draft, question, FACTS, least_evidence=0.35, least_support=least_support)
 
 
 def test_a_supported_sentence_stays_with_its_citation() -> None:
@@ -86,9 +88,9 @@ def test_a_draft_that_only_repeats_the_question_says_nothing() -> None:
 
 
 def test_least_support_is_the_share_of_words_that_must_be_held() -> None:
-    draft = "The river Danube slowly flows through Vienna."  # 5 of 7 words are held
-    assert checked(draft, "Where?", 5 / 7 + 0.01).quoted
-    assert not checked(draft, "Where?", 5 / 7 - 0.01).quoted
+    draft = "The river Danube slowly flows through Vienna."  # 4 of 6 words are held
+    assert checked(draft, "Where?", 4 / 6 + 0.01).quoted
+    assert not checked(draft, "Where?", 4 / 6 - 0.01).quoted
 
 
 def test_repeated_sentences_go_even_in_other_case_and_order() -> None:
@@ -142,13 +144,13 @@ def test_html_images_and_links_are_taken_out(draft: str) -> None:
     ],
 )
 def test_broken_or_nested_tags_are_taken_out_too(draft: str) -> None:
-    assert not re.search(r"<[a-z/]", check(draft, QUESTION, FACTS, least_support=0.5).text)
+    assert not re.search(r"<[a-z/]", checked(draft, least_support=0.5).text)
 
 
 @pytest.mark.xfail(strict=True, reason="the quote goes out as it stands in the document, markup and all")
 def test_a_quote_is_neutralised_as_a_draft_is() -> None:
     hostile = evidence(["Read <script>alert(1)</script>![x](http://evil.example/?q=1) this."])
-    found = check("", QUESTION, hostile, least_support=0.8)
+    found = check("", QUESTION, hostile, least_evidence=0, least_support=0.8)
     assert found.quoted
     assert not re.search(r"<script|!\[|http", found.text)
 
@@ -174,7 +176,7 @@ def test_a_long_draft_that_mentions_a_refusal_is_judged_by_its_sentences() -> No
 
 @pytest.mark.parametrize("draft", ["", "Butter melts.", "[1]", REFUSAL])
 def test_without_passages_there_is_no_answer(draft: str) -> None:
-    assert check(draft, QUESTION, [], least_support=0.8) == Checked(REFUSAL, abstained=True)
+    assert check(draft, QUESTION, [], least_evidence=0, least_support=0.8) == Checked(REFUSAL, abstained=True)
 
 
 @pytest.mark.parametrize("draft", ["", "   ", "[1]", "[7].", "!!!", "<b></b>"])
@@ -184,7 +186,7 @@ def test_a_draft_of_nothing_gives_way_to_the_best_sentence(draft: str) -> None:
 
 def test_a_quoted_table_row_is_put_on_one_line() -> None:
     row = evidence(["Model: Orion\nLitres: 3\nBuilt: 1912"])
-    found = check("", QUESTION, row, least_support=0.8)
+    found = check("", QUESTION, row, least_evidence=0, least_support=0.8)
     assert found.text == "Model: Orion; Litres: 3; Built: 1912 [1]"
 
 
@@ -217,7 +219,7 @@ drafts = st.one_of(st.text(max_size=80), st.lists(pieces, max_size=12).map(" ".j
 
 @given(draft=drafts, question=st.one_of(st.text(max_size=30), st.just(QUESTION)), least=st.floats(0.01, 1))
 def test_any_draft_gives_an_answer_that_cites_only_passages_that_exist(draft: str, question: str, least: float) -> None:
-    found = check(draft, question, FACTS, least_support=least)
+    found = check(draft, question, FACTS, least_evidence=0.35, least_support=least)
     assert found.text.strip()
     assert "<script" not in found.text
     assert set(found.cited) <= {1, 2, 3}
@@ -225,7 +227,24 @@ def test_any_draft_gives_an_answer_that_cites_only_passages_that_exist(draft: st
     assert found.abstained == (found.text == REFUSAL) == (not found.cited)
 
 
-@pytest.mark.xfail(strict=True, reason="at RAG_LEAST_SUPPORT=0 a sentence without any support is cited to passage 0")
 def test_with_no_support_asked_for_the_cited_passage_still_exists() -> None:
     found = checked("Penguins live in the far south.", least_support=0.0)
     assert set(found.cited) <= {1, 2, 3}
+
+
+def test_passages_that_fit_the_question_too_little_hold_no_answer() -> None:
+    assert not lacks_evidence(FACTS, least_evidence=1.0)  # the best sentence scores 1
+    assert lacks_evidence(FACTS[1:], least_evidence=0.82)  # 0.9 * 0.9, the third sentence
+    assert not lacks_evidence(FACTS[1:], least_evidence=0.8)
+    assert lacks_evidence([], least_evidence=0.0)
+    found = check("It ends in the Black Sea.", QUESTION, FACTS[1:], least_evidence=0.82, least_support=0.8)
+    assert found == Checked(REFUSAL, abstained=True)
+
+
+def test_where_only_the_best_sentence_was_read_only_it_supports() -> None:
+    def brief(draft: str) -> Checked:
+        return check(draft, QUESTION, FACTS, least_evidence=0.35, least_support=1.0, read_best_only=True)
+
+    assert brief("3 litres of water.") == Checked("3 litres of water. [1]", (1,))
+    assert brief("Ada Brown built it in Leeds in 1912.") == QUOTE
+    assert brief("Butter melts at about 35 degrees.") == QUOTE

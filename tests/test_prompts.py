@@ -14,7 +14,7 @@ def test_each_prompt_file_loads_with_exactly_its_placeholders(name: str) -> None
     prompt = load_prompt(name)
     assert set(prompt.input_variables) == VARIABLES[name]
     rendered = prompt.format_messages(**dict.fromkeys(VARIABLES[name], "{VALUE} }{"))
-    assert [message.type for message in rendered] == ["system", "human"]
+    assert [message.type for message in rendered] in (["system", "human"], ["human"])
     assert sum(message.text.count("{VALUE} }{") for message in rendered) == len(VARIABLES[name])
     assert all(message.text.strip() == message.text for message in rendered)
 

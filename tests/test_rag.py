@@ -1,6 +1,7 @@
 """The joined chain with a fake model and real passages: what an Answer holds, in which order it streams, its limits."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from chains.post_filter import REFUSAL
+from chains.evidence import build_highlighter
+from chains.post_filter import REFUSAL, check
 from chains.query_rewriting import Turn, build_query_rewriter
 from chains.rag import Answer, ask, build_rag, check_question, stream_answer
 from chains.retrieval_qa import RetrievalQA
@@ -32,13 +34,15 @@ def passages() -> list[Document]:
 
 
 def rag(drafts: Iterable[str], embeddings: Embeddings, found: list[Document] | None = None) -> Runnable[Any, Any]:
-    searched: Runnable[Any, list[Document]] = RunnableLambda(lambda _: passages() if found is None else found)
+    def search(queries: list[str]) -> Any:
+        return {"query": queries[0], "passages": passages() if found is None else found}
+
+    searched = RunnableLambda(search) | build_highlighter(embeddings)
     llm = GenericFakeChatModel(messages=iter([AIMessage(draft) for draft in drafts]))
     return build_rag(
         rewriter=build_query_rewriter("rules"),
         qa=RetrievalQA.from_llm(llm, searched, prompt=load_prompt("answer"), search_key="queries"),
-        embeddings=embeddings,
-        least_support=0.8,
+        check_draft=partial(check, least_evidence=0.35, least_support=0.8),
     )
 
 
