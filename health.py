@@ -63,7 +63,12 @@ def _embedder(settings: Settings, problems: list[str]) -> dict[str, Any]:
 
     identity = pipeline.embedder_identity(settings)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return {"name": identity.name, "weights_sha256": identity.weights_sha256, "device": device}
+    return {
+        "name": identity.name,
+        "weights_sha256": identity.weights_sha256,
+        "backend": identity.backend,
+        "device": device,
+    }
 
 
 def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:

@@ -25,8 +25,15 @@ from chains.rag import build_rag
 from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
 from errors import DocumentError
-from loaders.embeddings import EmbedderIdentity, identify_embedder, load_embeddings, load_token_counter
-from loaders.store import Store, open_new_generation, open_store
+from loaders.embeddings import (
+    EmbedderIdentity,
+    choose_backend,
+    identify_embedder,
+    load_embeddings,
+    load_token_counter,
+)
+from loaders.onnx_encoder import FORM
+from loaders.store import Store, open_new_generation, open_store, recorded_backend
 from loaders.sync import Progress, Splitting, SyncReport, remove_sources, sync
 from prompts import load_prompt
 from settings import ROOT, Settings
@@ -51,20 +58,25 @@ def embedder_folder(settings: Settings) -> Path:
     return models.locate_folder(settings.embedder, base=ROOT, offline=settings.offline)
 
 
-def embedder_identity(settings: Settings) -> EmbedderIdentity:
-    """Return what the index must remember of the embedder."""
+def embedder_identity(settings: Settings, *, rebuild: bool = False) -> EmbedderIdentity:
+    """Return what the index must remember of the embedder; an index keeps its form of it until a rebuild."""
+    folder = embedder_folder(settings)
+    recorded = "" if rebuild or settings.encoder != "auto" else recorded_backend(settings.store)
     return identify_embedder(
         settings.embedder,
-        embedder_folder(settings),
+        folder,
         query_prompt=settings.query_prompt,
         passage_prompt=settings.passage_prompt,
+        backend=choose_backend(folder, settings.encoder, recorded=recorded),
     )
 
 
-def build_embeddings(settings: Settings) -> Embeddings:
-    """Load the embedder."""
+def build_embeddings(settings: Settings, identity: EmbedderIdentity) -> Embeddings:
+    """Load the embedder in the form that `identity` names."""
     return load_embeddings(
         embedder_folder(settings),
+        backend=identity.backend,
+        cache=settings.cache / f"{identity.weights_sha256}-{FORM}.onnx",
         batch_size=settings.embed_batch,
         query_prompt=settings.query_prompt,
         passage_prompt=settings.passage_prompt,
@@ -86,8 +98,9 @@ def open_store_to_read(settings: Settings) -> AbstractContextManager[Store]:
 @contextmanager
 def open_index(settings: Settings) -> Iterator[Index]:
     """Open the index for questions."""
-    with open_store_to_read(settings) as store:
-        yield Index(store, build_embeddings(settings))
+    identity = embedder_identity(settings)
+    with open_store(settings.store, identity) as store:
+        yield Index(store, build_embeddings(settings, identity))
 
 
 def ingest(
@@ -100,11 +113,12 @@ def ingest(
 ) -> SyncReport:
     """Make the index hold the files at `paths`; with `rebuild`, in a new index that then takes the old one's place."""
     open_ = open_new_generation if rebuild else _open_to_write
-    with open_(settings.store, embedder_identity(settings)) as store:
+    identity = embedder_identity(settings, rebuild=rebuild)
+    with open_(settings.store, identity) as store:
         return sync(
             store,
             paths,
-            embeddings=build_embeddings(settings),
+            embeddings=build_embeddings(settings, identity),
             splitting=build_splitting(settings),
             retry_failed=retry_failed,
             on_progress=on_progress,

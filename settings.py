@@ -38,6 +38,15 @@ class Settings(BaseSettings):
         description="Embedding model: a packaged one, a folder, or hub:OWNER/REPO[@REVISION]. "
         "Another one needs `ingest --rebuild`.",
     )
+    encoder: str = Field(
+        "auto",
+        pattern="^(auto|torch|onnx-int8)$",
+        description="Form of the embedder. auto: as the index was built; a new one with torch on a GPU, else with "
+        "onnx-int8 where the model allows it. Another one needs `ingest --rebuild`.",
+    )
+    cache: Annotated[Path, AfterValidator(_under_root)] = Field(
+        Path("~/.cache/groundwork"), description="Directory of what is made once from a model: the onnx-int8 file."
+    )
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
     embed_batch: int = Field(32, ge=1, le=1024, description="Chunks embedded at once.")

@@ -1,6 +1,7 @@
 """A local sentence-transformers folder comes in; LangChain Embeddings, their identity and token counter go out."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -9,6 +10,9 @@ from pathlib import Path
 from langchain_core.embeddings import Embeddings
 
 from errors import ModelError
+from loaders.onnx_encoder import load_onnx_embeddings, supported
+
+TORCH, ONNX_INT8 = "torch", "onnx-int8"
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,25 @@ class EmbedderIdentity:
     weights_sha256: str
     query_prompt: str
     passage_prompt: str
+    backend: str = TORCH
 
     def as_json(self) -> str:
-        """Return the identity as a JSON object, the form in which the catalog keeps it."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Return the identity as a JSON object, the form in which the catalog keeps it; no backend means torch."""
+        return json.dumps({k: v for k, v in asdict(self).items() if (k, v) != ("backend", TORCH)}, sort_keys=True)
 
 
-def identify_embedder(name: str, folder: Path, *, query_prompt: str = "", passage_prompt: str = "") -> EmbedderIdentity:
+def choose_backend(folder: Path, wanted: str = "auto", *, recorded: str = "") -> str:
+    """Return `torch` or `onnx-int8`: what is wanted; else what the index was built with; else what is fastest here."""
+    if wanted != "auto":
+        return wanted
+    if recorded:
+        return recorded  # never loads torch to look for a GPU: a query would wait seconds for the answer
+    return ONNX_INT8 if supported(folder) and not _has_gpu() else TORCH
+
+
+def identify_embedder(
+    name: str, folder: Path, *, query_prompt: str = "", passage_prompt: str = "", backend: str = TORCH
+) -> EmbedderIdentity:
     """Return the identity of the model in `folder`, without loading it."""
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
@@ -35,13 +51,25 @@ def identify_embedder(name: str, folder: Path, *, query_prompt: str = "", passag
         with path.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
-    return EmbedderIdentity(name, digest.hexdigest(), query_prompt, passage_prompt)
+    return EmbedderIdentity(name, digest.hexdigest(), query_prompt, passage_prompt, backend)
 
 
 def load_embeddings(
-    folder: Path, *, batch_size: int = 32, query_prompt: str = "", passage_prompt: str = ""
+    folder: Path,
+    *,
+    backend: str = TORCH,
+    cache: Path = Path("encoder.onnx"),
+    batch_size: int = 32,
+    query_prompt: str = "",
+    passage_prompt: str = "",
 ) -> Embeddings:
-    """Load the model in `folder` as unit-length embeddings, on the GPU where PyTorch finds one."""
+    """Load the model in `folder` as unit-length embeddings.
+
+    `torch` runs on the GPU where PyTorch finds one; `onnx-int8` runs on the CPU, from the file `cache`, which is made
+    when it is missing or damaged, and has no use for `batch_size`.
+    """
+    if backend == ONNX_INT8:
+        return load_onnx_embeddings(folder, cache, query_prompt=query_prompt, passage_prompt=passage_prompt)
     from langchain_huggingface import HuggingFaceEmbeddings
 
     shared = {"normalize_embeddings": True, "batch_size": batch_size}
@@ -54,6 +82,15 @@ def load_embeddings(
         )
     except (OSError, ValueError, RuntimeError) as error:  # what transformers raises for damaged or foreign weights
         raise ModelError(folder, f"not a sentence-transformers model ({error})", "check RAG_EMBEDDER") from error
+
+
+def _has_gpu() -> bool:
+    devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, WSL: without one torch needs no asking
+    if sys.platform == "linux" and not any(Path(device).exists() for device in devices):
+        return False
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def load_token_counter(folder: Path) -> tuple[Callable[[str], int], int]:

@@ -10,6 +10,7 @@ store/
 
 import errno
 import fcntl
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -149,6 +150,19 @@ def current_generation(directory: Path) -> str:
     """Return the name of the generation in use, 0001 in a new directory."""
     pointer = directory / CURRENT
     return pointer.read_text().strip() if pointer.is_file() else "0001"
+
+
+def recorded_backend(directory: Path) -> str:
+    """Return which form of the embedder built the index in `directory`; an empty string where there is no index."""
+    if not (directory / CURRENT).is_file():
+        return ""
+    with _errors_of(directory):
+        catalog = Catalog(directory / current_generation(directory) / "catalog.sqlite")
+        try:
+            built_by = catalog.read_meta(EMBEDDER)
+        finally:
+            catalog.close()
+    return str(json.loads(built_by).get("backend", "torch")) if built_by else ""
 
 
 def _is_clean(generation: Path) -> bool:

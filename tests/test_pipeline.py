@@ -156,9 +156,7 @@ def test_what_the_documents_do_not_hold_is_not_answered_nor_asked_of_the_model(h
     assert found.sources, "what was read is shown"
 
 
-no_best = pytest.mark.xfail(
-    strict=True, raises=ValueError, reason="brief shows the best of no passages: max() of nothing"
-)
+no_best = pytest.mark.xfail(strict=True, raises=ValueError, reason="brief shows the best of no passages")
 
 
 @pytest.mark.parametrize("style", [pytest.param("auto", marks=no_best), "write", "quote"])
