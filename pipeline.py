@@ -17,7 +17,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 
 import models
-from chains.evidence import best_passage, best_sentence, build_highlighter
+from chains.evidence import build_highlighter, show_best_sentence
 from chains.llm import LlamaCppChat, load_chat_model
 from chains.post_filter import check, lacks_evidence
 from chains.query_rewriting import build_query_rewriter
@@ -32,8 +32,10 @@ from loaders.embeddings import (
     load_embeddings,
     load_token_counter,
 )
+from loaders.files import absolute
+from loaders.generations import open_new_generation, open_store, recorded_backend
 from loaders.onnx_encoder import FORM
-from loaders.store import Store, open_new_generation, open_store, recorded_backend
+from loaders.store import Store
 from loaders.sync import Progress, Splitting, SyncReport, remove_sources, sync
 from prompts import load_prompt
 from settings import ROOT, Settings
@@ -127,7 +129,7 @@ def ingest(
 
 def remove(settings: Settings, path: Path) -> list[str]:
     """Take a file, or all files below a folder, out of the index; return their paths."""
-    path = path.absolute()
+    path = absolute(path)
     with open_store(settings.store, embedder_identity(settings), write=True) as store:
         sources = [s for s in store.catalog.sources() if Path(s) == path or path in Path(s).parents]
         if not sources:
@@ -198,7 +200,7 @@ def open_chain(settings: Settings, index: Index) -> Iterator[Chain]:
             prompt=load_prompt("brief" if brief else "answer"),
             prompt_tokens=llm.context_tokens - settings.max_answer_tokens,
             search_key="queries",
-            show=(lambda passages: best_sentence(passages[best_passage(passages)]).text) if brief else show_passages,
+            show=show_best_sentence if brief else show_passages,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
         yield _join(settings, qa, llm, style)

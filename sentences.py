@@ -9,7 +9,7 @@ from itertools import pairwise
 ABBREVIATION = (
     r"(?<!\b[A-Z])(?<!\b[DM]r)(?<!\bMrs)(?<!\bSt)(?<!\bNo)(?<!\bvs)(?<!\be\.g)(?<!\bi\.e)(?<!\bcf)(?<!\bFig)(?<!\bal)"
 )
-SENTENCE_END = rf"""(?:{ABBREVIATION}\.|[!?…؟।])["'”’»)\]]*\s+(?![a-z])|[。！？]+[」』”’）]*\s*"""
+SENTENCE_END = rf"""(?:{ABBREVIATION}\.|[!?…؟।])["'”’»)\]]*\s+(?![a-zß-öø-ÿа-яё])|[。！？]+[」』”’）]*\s*"""
 BLANK_LINE = r"\s*\n\s*\n\s*"
 LISTED = r"\s*\n(?=\s*(?:[-*•#|]|\d+[.)]\s|[^\n]*\s\|\s))\s*"  # the next line is an item, a heading or a table's row
 BOUNDARY = re.compile(rf"(?:{SENTENCE_END}|{BLANK_LINE}|{LISTED})(?=\S)")

@@ -4,6 +4,7 @@ import privacy  # noqa: F401, I001  (first: it switches telemetry off before any
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,7 +114,13 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; keyword arguments win. Raise SettingsError that names the key, the value and the remedy."""
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    for place, keys in ((".env", dotenv_values(ROOT / ".env")), ("the environment", os.environ)):
+    given = {f"{PREFIX}{name}": value for name, value in overrides.items()}
+    places: dict[str, Mapping[str, Any]] = {
+        ".env": dotenv_values(ROOT / ".env"),
+        "the environment": os.environ,
+        "the call": given,
+    }
+    for place, keys in places.items():
         for key in keys:
             if key.upper().startswith(PREFIX) and key.upper() not in known:
                 near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0)

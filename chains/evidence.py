@@ -57,6 +57,11 @@ def best_sentence(passage: Document) -> Sentence:
     return max(sentences, key=lambda sentence: sentence.score)
 
 
+def show_best_sentence(passages: Sequence[Document]) -> str:
+    """Return the best sentence of all, as a small model reads it; empty where there are no passages."""
+    return best_sentence(passages[best_passage(passages)]).text if passages else ""
+
+
 def best_passage(passages: Sequence[Document]) -> int:
     """Return the index of the passage that holds the best sentence of all."""
     return max(range(len(passages)), key=lambda n: best_sentence(passages[n]).score)

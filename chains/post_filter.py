@@ -17,6 +17,8 @@ REFUSING = re.compile(
 )
 CITATION = re.compile(r"\s*\[\d+(?:\s*[,;]\s*\d+)*\]")
 MARKUP = re.compile(r"!\[[^\]]*\]\([^)]*\)|</?[a-zA-Z][^>]*>")  # images and HTML: an answer is shown, never run
+TAG_START = re.compile(r"<(?=[a-zA-Z/!?])")
+FINISHED = re.compile(r"""[.!?…。！？؟।:]["'”’»)\]」』]*$""")
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")  # a table's row has a "Column: value" a line
 NAME_OR_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\b[A-Z][\w'-]+")
@@ -52,7 +54,7 @@ def check(
     if lacks_evidence(passages, least_evidence=least_evidence):
         return Checked(REFUSAL, abstained=True)
     best = best_passage(passages)
-    draft = LINK.sub(r"\1", MARKUP.sub("", draft)).strip()
+    draft = _harmless(draft)
     if REFUSING.search(draft) and len(draft) < 2 * len(REFUSAL):
         return Checked(REFUSAL, abstained=True)
     windows = [(best + 1, best_sentence(passages[best]).text)] if read_best_only else _windows(passages)
@@ -66,8 +68,13 @@ def check(
             cited.append(number)
     if lines:
         return Checked(" ".join(lines.values()), tuple(dict.fromkeys(cited)))
-    quote = " ".join(FIELD.sub("; ", best_sentence(passages[best]).text).split())
+    quote = " ".join(_harmless(FIELD.sub("; ", best_sentence(passages[best]).text)).split())
     return Checked(f"{quote} [{best + 1}]", (best + 1,), quoted=True)
+
+
+def _harmless(text: str) -> str:
+    """Return the text without images and HTML, links as their words, and no `<` left that could begin a tag."""
+    return TAG_START.sub("‹", LINK.sub(r"\1", MARKUP.sub("", text))).strip()
 
 
 def lacks_evidence(passages: Sequence[Document], *, least_evidence: float) -> bool:
@@ -78,7 +85,7 @@ def lacks_evidence(passages: Sequence[Document], *, least_evidence: float) -> bo
 def _whole_sentences(text: str) -> list[str]:
     """Return the sentences; the last one only if it is finished or the only one."""
     sentences = [" ".join(text[start:end].split()) for start, end in sentence_spans(text)]
-    if len(sentences) > 1 and sentences[-1][-1].isalnum():
+    if len(sentences) > 1 and not FINISHED.search(sentences[-1]):
         sentences.pop()
     return sentences
 

@@ -25,18 +25,27 @@ class Asked(TypedDict):
     history: Sequence[Turn]
 
 
-# Words that point back at something said before. "that" and "this" count only where no noun follows them.
+# Words that point back at something said before; IT in capitals is a department. "that" and "this" count at the end
+# of a clause, or after a word that asks: elsewhere a noun follows, or "that" begins a relative clause.
 POINTING = re.compile(
-    r"\b(it|its|they|them|their|theirs|he|him|his|she|her|hers|these|those|the (?:latter|former|same)|there)\b"
-    r"|\b(this|that)\b(?=\s*(?:[?.,!]|$|is\b|was\b|are\b|mean\b|work\b|happen\b))"
-    r"|\b(?:which|the|another|other|first|second|last) (ones?)\b",
+    r"\b(?-i:[Ii]t|[Ii]ts)\b"
+    r"|\b(?:they|them|their|theirs|he|him|his|she|her|hers|these|those|the (?:latter|former|same))\b"
+    r"|\b(?:this|that)(?=\s*(?:[?.,!]|$))"
+    r"|(?:(?<=\bdoes )|(?<=\bdid )|(?<=\bwhy )|(?<=\bhow )|^)(?:this|that)(?= (?:is|was|are|were|mean|work|happen)\b)"
+    r"|\b(?:which|another|other|first|second|last|the) ones?\b(?!-)(?! (?:that|which|who)\b)",
     re.IGNORECASE,
 )
+# "it" and "there" that stand for nothing: is it possible to, how long does it take to, it is raining, there are
 EXPLETIVE = re.compile(
-    r"\b(it|there) (is|was|are|were|takes?|took|possible)\b"
-    r"|\b(is|was|are|were|does|did) (it|there)( take| possible)?\b",
+    r"\b(?:is|was) it (?:possible|necessary|safe|legal|likely|true|good|bad|better|best|worth|easy|hard|normal|wise|ok)\b"
+    r"|\bit (?:is|was) (?:possible|necessary|likely|true|raining|snowing)\b"
+    r"|\b(?:does|did|will|would) it (?:take|cost)\b[^?]*? to\b"
+    r"|\bthere (?:is|was|are|were)\b|\b(?:is|was|are|were) there\b",
     re.IGNORECASE,
 )
+INVISIBLE = "\u200b\u2060\ufeff"
+PEOPLE = frozenset({"he", "him", "his", "she", "her", "hers"})
+MANY = frozenset({"they", "them", "their", "theirs", "these", "those"})
 CONTINUING = re.compile(
     r"^(and|but|so|also|or|what about|how about)\b|^(why|how so|how|what else|tell me more|more)\W*$", re.IGNORECASE
 )
@@ -49,8 +58,9 @@ ASKING = re.compile(
 
 
 def normalise(text: str) -> str:
-    """Return `text` in Unicode's composed form, with single spaces and no control characters."""
-    kept = "".join(c for c in unicodedata.normalize("NFC", text) if c.isspace() or unicodedata.category(c) != "Cc")
+    """Return `text` in Unicode's composed form, with single spaces and no control or invisible characters."""
+    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())  # argv may hold half a surrogate pair
+    kept = "".join(c for c in text if c.isspace() or (unicodedata.category(c) != "Cc" and c not in INVISIBLE))
     return " ".join(kept.split())
 
 
@@ -58,7 +68,21 @@ def is_follow_up(question: str, history: Sequence[Turn]) -> bool:
     """Tell, without a model, whether the question leans on what was said before it."""
     if not history:
         return False
-    return bool(CONTINUING.search(question)) or bool(POINTING.search(EXPLETIVE.sub(" ", question)))
+    question = EXPLETIVE.sub(" ", question)
+    pointing = POINTING.search(question)
+    if pointing and _names_its_own(question[: pointing.start()], pointing.group().lower()):
+        pointing = None
+    return bool(pointing or CONTINUING.search(question))
+
+
+def _names_its_own(before: str, word: str) -> bool:
+    """Tell whether what stands before a pronoun in its question can be its noun: elephants … their, Darwin … he."""
+    named = re.findall(r"[\w-]+", ASKING.sub("", before))
+    if word in PEOPLE:
+        return any(name[0].isupper() for name in named)
+    if word in MANY:
+        return any(len(name) > 3 and name.endswith("s") for name in named)
+    return bool(named) and bool(re.search(r"\band\b|,", before))
 
 
 def topic(history: Sequence[Turn]) -> str:
@@ -97,14 +121,15 @@ def build_query_rewriter(
         writer = prompt | llm.bind(max_tokens=64, stop=["\n"]) | StrOutputParser()
 
     def rewrite(asked: Asked) -> list[str]:
-        asked = {"question": normalise(asked["question"]), "history": asked["history"]}
+        history: list[Turn] = [{"question": normalise(t["question"]), "answer": t["answer"]} for t in asked["history"]]
+        asked = {"question": normalise(asked["question"]), "history": history}
         question = asked["question"]
         if mode == "off" or not is_follow_up(question, asked["history"]):
             return [question]
         stand_alone = resolve(asked)
         if writer:
-            history = "\n".join(f"Question: {t['question']}\nAnswer: {t['answer']}" for t in asked["history"])
-            written = normalise(writer.invoke({"history": history, "question": question}))
+            said = "\n".join(f"Question: {turn['question']}\nAnswer: {turn['answer']}" for turn in history)
+            written = normalise(writer.invoke({"history": said, "question": question}))
             # a model's empty or rambling line is worth less than the rule's
             stand_alone = written if 3 <= len(written) <= 3 * len(question) + 200 else stand_alone
         return list(dict.fromkeys([stand_alone, question]))

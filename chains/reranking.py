@@ -22,11 +22,12 @@ def build_reranker(folder: Path, *, candidates: int, limit: int) -> Runnable[Ran
     The cross-encoder reads query and passage together (Nogueira and Cho 2019, arXiv 1901.04085). Its score becomes
     `metadata["score"]`; passages that it did not read keep their order behind the others.
     """
+    from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
     try:
         model = CrossEncoder(str(folder), local_files_only=True)
-    except (OSError, ValueError) as error:  # what transformers raises for missing or foreign weights
+    except (OSError, ValueError, SafetensorError) as error:  # what transformers raises for missing or foreign weights
         raise ModelError(folder, f"not a cross-encoder ({error})", "check RAG_RERANKER, or leave it empty") from error
 
     def rerank(ranked: Ranked) -> list[Document]:

@@ -21,8 +21,8 @@ def show_passages(passages: list[Document]) -> str:
     """Return the passages as the model reads them: numbered, with their headings, fenced."""
     blocks = []
     for number, passage in enumerate(passages, 1):
-        title = passage.metadata.get("section", "")
-        text = passage.page_content.replace(FENCE, "'''")  # a document can't close its own fence
+        # a document can't close its own fence
+        title, text = (t.replace(FENCE, "'''") for t in (passage.metadata.get("section", ""), passage.page_content))
         blocks.append(f"[{number}] {title}".strip() + f"\n{FENCE}\n{text}\n{FENCE}")
     return "\n\n".join(blocks)
 

@@ -5,12 +5,12 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from errors import EvaluationError
+from errors import EvaluationError, one_line
 from loaders.sync import Progress
 from pipeline import build_search, ingest, open_index
 from settings import Settings
@@ -43,9 +43,10 @@ def evaluate_retrieval(
     chunk. The arithmetic is ir-measures' (trec_eval's). Times are in milliseconds. Raise EvaluationError when the
     folder is not so.
     """
-    corpus, queries, qrels = (_read(folder, name) for name in ("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"))
+    corpus = _read(folder, "corpus.jsonl", ("_id", "text"))
+    queries = _read(folder, "queries.jsonl", ("_id", "text"))
     relevant: dict[str, dict[str, int]] = {}
-    for row in qrels:
+    for row in _read(folder, "qrels/test.tsv", ("query-id", "corpus-id", "score")):
         relevant.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
     with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
         settings = settings.model_copy(update={"store": Path(directory) / "store"})
@@ -53,10 +54,12 @@ def evaluate_retrieval(
         names = _write_files(files, corpus)
         report = ingest(settings, [files], on_progress=on_progress)
         judged = [(row["_id"], row["text"]) for row in queries if row["_id"] in relevant]
+        if not judged:
+            raise EvaluationError(folder, "none of its queries is judged", "check that qrels/test.tsv names their ids")
         run, milliseconds = _search_all(settings, judged, names)
     if run_file:
         _write_run(run_file, run)
-    cuts = quantiles(milliseconds, n=20)
+    cuts = quantiles(milliseconds * 2, n=20)  # twice: one query alone has no quantiles
     return {
         **_scores(relevant, run),
         "query_ms_p50": round(cuts[9], 2),
@@ -69,28 +72,35 @@ def evaluate_retrieval(
     }
 
 
-def _read(folder: Path, name: str) -> list[dict[str, Any]]:
-    path = folder / name
+def _read(folder: Path, name: str, fields: Sequence[str]) -> list[dict[str, str]]:
+    """Return a file's rows with these fields and the title, all as text; raise EvaluationError that names the row."""
+    path, number = folder / name, 0
+    remedy = "give a folder in the BEIR layout (corpus.jsonl, queries.jsonl, qrels/test.tsv)"
     try:
         with path.open(encoding="utf-8", newline="") as lines:
-            if path.suffix == ".tsv":
-                return list(csv.DictReader(lines, delimiter="\t"))
-            return [json.loads(line) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
-        raise EvaluationError(
-            path, str(error), "give a folder in the BEIR layout (corpus, queries, qrels/test)"
-        ) from None
+            rows: Iterable[Any] = (json.loads(line) for line in lines if line.strip())
+            if path.suffix == ".tsv":  # no quoting: an id may hold a quotation mark
+                rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            found = []
+            for number, row in enumerate(rows, 1):  # noqa: B007  (the error below names it)
+                found.append({field: str(row[field]) for field in fields} | {"title": str(row.get("title") or "")})
+                int(found[-1].get("score", 0))
+            return found
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(path, one_line(error), remedy) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationError(f"{path}, row {number + 1}", f"not as expected ({one_line(error)})", remedy) from None
 
 
-def _write_files(folder: Path, corpus: list[dict[str, Any]]) -> dict[str, str]:
+def _write_files(folder: Path, corpus: list[dict[str, str]]) -> dict[str, str]:
     """Write each document as a Markdown file under a numbered name; return file → document id."""
     folder.mkdir()
     names = {}
     for number, row in enumerate(corpus):
         path = folder / f"{number:07d}.md"
-        title = " ".join(row.get("title", "").split())
+        title = " ".join(row["title"].split())
         path.write_text(f"# {title}\n\n{row['text']}\n" if title else row["text"], encoding="utf-8")
-        names[str(path)] = str(row["_id"])
+        names[str(path)] = row["_id"]
     return names
 
 
@@ -124,11 +134,12 @@ def _scores(relevant: dict[str, dict[str, int]], run: Run) -> dict[str, float]:
 
 
 def _write_run(path: Path, run: Run) -> None:
-    """Write a TREC run: query Q0 document rank score name."""
+    """Write a TREC run: query Q0 document rank score name, with white space in an id as an underscore."""
 
     def lines() -> Iterator[str]:
         for query, ranked in run.items():
             for rank, (document, score) in enumerate(ranked.items(), 1):
+                query, document = ("_".join(id_.split()) for id_ in (query, document))
                 yield f"{query} Q0 {document} {rank} {score:.6f} groundwork\n"
 
     path.write_text("".join(lines()), encoding="utf-8")

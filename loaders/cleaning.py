@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 SOFT_HYPHEN = "\u00ad"
-BROKEN_WORD = re.compile(r"(?<=[^\W\d_])-[ \t]*\n[ \t]*(?=[^\W\d_])")
+BROKEN_WORD = re.compile(r"(?<=[^\W\d_])(?:[-\u00ad\u2010][ \t]*\n[ \t]*|\ufffe)(?=[^\W\d_])")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff]")
 SPACE = re.compile(r"\s+")
 NAME_BREAK = re.compile(r"[\W\d_]+")  # 01_Super_Bowl_50 → Super Bowl
@@ -21,8 +21,8 @@ def clean(text: str) -> str:
     NFKC undoes the ligatures of PDF files (U+FB01 → fi), without which keyword search fails. The chunk keeps its
     verbatim text beside this form, so that a citation can be found in the file.
     """
-    text = unicodedata.normalize("NFKC", text).replace(SOFT_HYPHEN, "")
-    return SPACE.sub(" ", CONTROL.sub("", BROKEN_WORD.sub("", text))).strip()
+    text = BROKEN_WORD.sub("", unicodedata.normalize("NFKC", text)).replace(SOFT_HYPHEN, "")
+    return SPACE.sub(" ", CONTROL.sub("", text)).strip()
 
 
 def context(metadata: dict[str, Any]) -> str:

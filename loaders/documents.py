@@ -54,9 +54,20 @@ def _documents(path: Path, stretches: Iterable[Stretch]) -> Iterator[Document]:
     end = 0
     for stretch in stretches:
         start = 0 if stretch.page else end
-        where = {"page": stretch.page, "line": stretch.line, "section": stretch.section, "start_index": start}
-        yield Document(page_content=stretch.text, metadata={"source": str(path)} | where)
-        end = start + len(stretch.text) + len(JOINER)
+        where = {
+            "page": stretch.page,
+            "line": stretch.line,
+            "section": _encodable(stretch.section),
+            "start_index": start,
+        }
+        text = _encodable(stretch.text)
+        yield Document(page_content=text, metadata={"source": str(path)} | where)
+        end = start + len(text) + len(JOINER)
+
+
+def _encodable(text: str) -> str:
+    """Put a question mark for half a surrogate pair, which JSON and mail can hold and no database can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _community() -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from langchain_core.embeddings import Embeddings
 
-from errors import ModelError
+from errors import ModelError, one_line
 from loaders.onnx_encoder import load_onnx_embeddings, supported
 
 TORCH, ONNX_INT8 = "torch", "onnx-int8"
@@ -71,6 +71,7 @@ def load_embeddings(
     if backend == ONNX_INT8:
         return load_onnx_embeddings(folder, cache, query_prompt=query_prompt, passage_prompt=passage_prompt)
     from langchain_huggingface import HuggingFaceEmbeddings
+    from safetensors import SafetensorError
 
     shared = {"normalize_embeddings": True, "batch_size": batch_size}
     try:
@@ -80,7 +81,12 @@ def load_embeddings(
             encode_kwargs=shared | ({"prompt": passage_prompt} if passage_prompt else {}),
             query_encode_kwargs=shared | ({"prompt": query_prompt} if query_prompt else {}),
         )
-    except (OSError, ValueError, RuntimeError) as error:  # what transformers raises for damaged or foreign weights
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # what transformers raises for damaged or foreign weights
         raise ModelError(folder, f"not a sentence-transformers model ({error})", "check RAG_EMBEDDER") from error
 
 
@@ -97,7 +103,11 @@ def load_token_counter(folder: Path) -> tuple[Callable[[str], int], int]:
     """Return a function text → tokens, special ones left out, with the most such tokens that the model reads."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # tokenizers 0.23 raises nothing more exact
+        reason = f"its tokenizer.json can't be read ({one_line(error)})"
+        raise ModelError(folder, reason, "choose an embedder with one") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     special = tokenizer.num_special_tokens_to_add(is_pair=False)

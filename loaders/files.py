@@ -1,5 +1,6 @@
 """A path comes in; the files at it, less the hidden, the linked and the ignored, go out."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 IGNORE_FILE = ".ragignore"  # gitignore syntax; it counts for its folder and those below
+
+
+def absolute(path: Path) -> Path:
+    """Return the path from the root, without `..`; links stay, so that a file keeps the name that the user knows."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (Path.resolve follows links, Path.absolute keeps ..)
 
 
 def find_files(path: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ A chunk's text is always a verbatim stretch of the file's text: `start` says whe
 import re
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
+from itertools import takewhile
 from pathlib import PurePath
 
 from langchain_core.documents import Document
@@ -16,7 +17,9 @@ from sentences import SENTENCE_END, boundaries, trim
 
 SEPARATORS = [r"\n\s*\n\s*", r"\n", SENTENCE_END, r"[;:,،，；、]\s*", r"\s+", ""]
 MARKDOWN = frozenset({".md", ".markdown"})
-HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t#]*$|^[ \t]*(```|~~~)", re.MULTILINE)
+HEADING = re.compile(
+    r"^(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$|^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})[ \t]*(\S?)", re.MULTILINE
+)
 WORD_START = re.compile(r"(?<=\s)\S")
 
 
@@ -47,12 +50,15 @@ def _sections(documents: Iterable[Document]) -> Iterator[Document]:
         if PurePath(document.metadata["source"]).suffix.lower() not in MARKDOWN:
             yield document
             continue
-        text, path, start, fenced = document.page_content, [""] * 6, 0, False
+        text, path, start, fenced = document.page_content, [""] * 6, 0, ""
         section = ""
         for match in HEADING.finditer(text):
-            marks, title, fence = match.groups()
+            marks, title, fence, info = match.groups()
             if fence:
-                fenced = not fenced
+                if not fenced:
+                    fenced = fence
+                elif fence.startswith(fenced) and not info:
+                    fenced = ""
             elif not fenced:
                 yield _part(document, start, match.start(), section)
                 start, level = match.start(), len(marks)
@@ -101,12 +107,11 @@ def _adjoin(first: Document, second: Document) -> bool:
 
 
 def _shared_path(first: Document, second: Document) -> str:
-    """Return the heading path of two joined sections: the deeper where it continues the other, else what they share."""
-    one, two = (d.metadata["section"].split(" > ") for d in (first, second))
-    if two[: len(one)] == one or one == [""]:
-        return " > ".join(two)
-    shared = [a for a, b in zip(one, two, strict=False) if a == b]
-    return " > ".join(shared) if shared else " / ".join((" > ".join(one), " > ".join(two)))
+    """Return the headings that two joined sections have in common; both paths where that is none."""
+    paths = [document.metadata["section"] for document in (first, second)]
+    one, two = (path.split(" > ") for path in paths)
+    shared = [a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))]
+    return " > ".join(shared) or " / ".join(filter(None, paths))
 
 
 def _fit_path(section: str, count_tokens: Callable[[str], int], limit: int) -> str:
@@ -132,16 +137,23 @@ def _windows(text: str, count_tokens: Callable[[str], int], room: int, overlap: 
         length_function=count_tokens,
     )
     before = at = 0
+    held: tuple[int, int] | tuple[()] = ()
     for tile in splitter.split_text(text):
         start = _reach_back(text, before, at, count_tokens, overlap) if at else 0
         before, at = at, at + len(tile)
-        if span := trim(text, start, at):
-            yield span
+        span = trim(text, start, at)
+        if held and span and span[0] > held[0]:  # else the next chunk holds all of it: a heading, a short first line
+            yield held
+        held = span or held
+    if held:
+        yield held
 
 
 def _reach_back(text: str, lowest: int, start: int, count_tokens: Callable[[str], int], overlap: int) -> int:
     """Return the first sentence start, or else word start, from which the text up to `start` fits the overlap."""
     before = text[lowest:start]
+    if count_tokens(before) <= overlap:
+        return lowest
     for starts in (boundaries(before), (match.start() for match in WORD_START.finditer(before))):
         for at in starts:
             if at < len(before) and count_tokens(before[at:]) <= overlap:

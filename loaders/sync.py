@@ -14,7 +14,7 @@ from errors import DocumentError, one_line
 from loaders.catalog import SourceState
 from loaders.cleaning import searchable
 from loaders.documents import SUFFIXES, load_documents
-from loaders.files import find_files
+from loaders.files import absolute, find_files
 from loaders.splitter import split_documents
 from loaders.store import Store
 
@@ -79,7 +79,7 @@ def sync(
     committed group by group: what an interruption leaves is a smaller index, never a wrong one.
     """
     began, report = time.perf_counter(), SyncReport()
-    files = list(dict.fromkeys(file for path in paths for file in find_files(path.absolute())))
+    files = list(dict.fromkeys(file for path in paths for file in find_files(absolute(path))))
     known = store.catalog.sources()
     group: list[tuple[SourceState, list[Document]]] = []
     for number, path in enumerate(files, 1):
@@ -91,11 +91,10 @@ def sync(
         on_progress(number, len(files), report.embedded)
     if not keep_missing:
         found = {str(path) for path in files}
-        folders = [path.absolute() for path in paths if path.is_dir()]
+        folders = [absolute(path) for path in paths if path.is_dir()]
         report.removed = [s for s in known if s not in found and any(f in Path(s).parents for f in folders)]
         remove_sources(store, report.removed)
-    if report.read or report.failed:
-        store.catalog.drop_unused_vectors()
+    store.catalog.drop_unused_vectors()
     counts = store.catalog.chunk_counts()
     report.chunks = sum(counts.get(str(path), 0) for path in files)
     report.seconds = time.perf_counter() - began
@@ -118,6 +117,9 @@ def _examine(
 ) -> tuple[SourceState, list[Document]] | None:
     """Return a file's state and chunks when the index has to change for it; count it in the report."""
     source = str(path)
+    if not source.isprintable():  # SQLite and JSON can't hold the stand-ins of bytes that are no UTF-8
+        report.failed.append(Problem(ascii(source), "its name is not plain UTF-8 text: rename it"))
+        return None
     if path.suffix.lower() not in SUFFIXES:
         report.skipped.append(Problem(source, f"no loader for suffix '{path.suffix}'" if path.suffix else "no suffix"))
         return None
@@ -181,8 +183,8 @@ def _commit(store: Store, group: list[tuple[SourceState, list[Document]]], embed
                 old.update(store.catalog.replace_source(state, chunks, keys))
                 new |= {str(chunk.id): vectors[key] for chunk, key in zip(chunks, keys, strict=True)}
         store.vectors.delete(sorted(old - new.keys()))
-        if fresh := [id_ for id_ in new if id_ not in old]:
-            store.vectors.upsert(fresh, np.stack([new[id_] for id_ in fresh]))
+        if new:
+            store.vectors.upsert(list(new), np.stack(list(new.values())))
     return len(missing)
 
 

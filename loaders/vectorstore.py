@@ -4,13 +4,14 @@ Chroma keeps ids and vectors only. Text and metadata are the catalog's: Chroma 1
 so everything in it must be replaceable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from errors import StoreError
+from errors import StoreError, one_line
 
 COLLECTION = "chunks"
 BATCH = 250  # rows a call; Chroma refuses more than 5,461 and advises 50 to 250
@@ -26,6 +27,7 @@ class VectorIndex:
         from chromadb.config import Settings as ChromaSettings
         from chromadb.errors import ChromaError
 
+        self._directory = directory
         try:
             self._client: Any = chromadb.PersistentClient(
                 str(directory), settings=ChromaSettings(anonymized_telemetry=False)
@@ -43,31 +45,45 @@ class VectorIndex:
         """Let go of the files."""
         self._client.close()
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what Chroma raises, a full disk included, into one line."""
+        from chromadb.errors import ChromaError
+
+        try:
+            yield
+        except ChromaError as error:
+            reason, remedy = f"Chroma failed ({one_line(error)})", "make room on the disk, then run the command again"
+            raise StoreError(self._directory, reason, remedy) from error
+
     def count(self) -> int:
         """Return the number of vectors."""
         return self._collection.count()
 
     def ids(self) -> set[str]:
         """Return the ids of all vectors."""
-        return set(self._collection.get(include=[])["ids"])
+        with self._errors():
+            return set(self._collection.get(include=[])["ids"])
 
     def upsert(self, ids: Sequence[str], vectors: np.ndarray) -> None:
         """Add or replace vectors: one id for each row of the float32 matrix."""
-        for at in range(0, len(ids), BATCH):
-            self._collection.upsert(ids=list(ids[at : at + BATCH]), embeddings=vectors[at : at + BATCH])
+        with self._errors():
+            for at in range(0, len(ids), BATCH):
+                self._collection.upsert(ids=list(ids[at : at + BATCH]), embeddings=vectors[at : at + BATCH])
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove vectors by their ids."""
-        for at in range(0, len(ids), BATCH):
-            self._collection.delete(ids=list(ids[at : at + BATCH]))
+        with self._errors():
+            for at in range(0, len(ids), BATCH):
+                self._collection.delete(ids=list(ids[at : at + BATCH]))
 
     def nearest(self, vector: Sequence[float], limit: int) -> list[tuple[str, float]]:
         """Return (id, cosine similarity in [-1, 1]) of the nearest vectors, nearest first."""
-        limit = min(limit, self.count())
-        if limit == 0:
-            return []
-        found = self._collection.query(
-            query_embeddings=np.asarray([vector], dtype=np.float32), n_results=limit, include=["distances"]
-        )
+        with self._errors():
+            limit = min(limit, self._collection.count())
+            if limit == 0:
+                return []
+            query = np.asarray([vector], dtype=np.float32)
+            found = self._collection.query(query_embeddings=query, n_results=limit, include=["distances"])
         distances = found["distances"] or [[]]
         return [(id_, 1.0 - float(d)) for id_, d in zip(found["ids"][0], distances[0], strict=True)]

@@ -23,7 +23,10 @@ def load_prompt(name: str) -> ChatPromptTemplate:
     twice. Values are put in as they are: braces in a document or question stay braces.
     """
     path = FOLDER / f"{name}.txt"
-    _, *parts = PART.split(path.read_text(encoding="utf-8"))
+    try:
+        _, *parts = PART.split(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(path, f"the prompt can't be read ({error})", "restore the file, as UTF-8 text") from None
     try:
         prompt = ChatPromptTemplate.from_messages(
             [(r, t.strip()) for r, t in zip(parts[::2], parts[1::2], strict=True)]

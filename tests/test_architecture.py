@@ -101,7 +101,6 @@ def test_no_module_is_too_long_to_read_at_a_sitting(path: Path) -> None:
     assert lines <= limit or name in TOO_LONG
 
 
-@pytest.mark.xfail(strict=True, reason="over 3,900 lines: to be cut, or the bound moved")
 def test_the_core_can_be_read_in_an_afternoon() -> None:
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if part(path) in CORE)
     assert lines <= 3400
@@ -141,7 +140,6 @@ def test_every_import_is_a_declared_dependency() -> None:
     assert undeclared == {}
 
 
-@pytest.mark.xfail(strict=True, reason="the extra `test` lacks transformers, of which test_reranking builds its model")
 def test_every_import_of_the_tests_is_declared_too() -> None:
     declared = names(PROJECT["project"]["dependencies"]) | names(PROJECT["project"]["optional-dependencies"]["test"])
     providers = packages_distributions()

@@ -31,7 +31,6 @@ def test_dirt_is_taken_out(dirty: str, cleaned: str) -> None:
     assert clean(dirty) == cleaned
 
 
-@pytest.mark.xfail(strict=True, reason="only the plain hyphen is taken for a break in a word")
 @pytest.mark.parametrize(
     "text",
     [

@@ -86,7 +86,6 @@ def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert "RAG_EMBEDDER" in caught.value.remedy
 
 
-@pytest.mark.xfail(strict=True, reason="safetensors' own error is an Exception and passes through")
 def test_damaged_weights_are_refused(embedder_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(embedder_folder, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"junk" * 100)
@@ -94,7 +93,6 @@ def test_damaged_weights_are_refused(embedder_folder: Path, tmp_path: Path) -> N
         load_embeddings(tmp_path / "model")
 
 
-@pytest.mark.xfail(strict=True, reason="tokenizers raises a plain Exception, which passes through")
 @pytest.mark.parametrize("content", [None, "{}"])
 def test_a_missing_or_damaged_tokenizer_is_refused(content: str | None, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 512}')

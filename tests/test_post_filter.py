@@ -106,7 +106,6 @@ def test_an_unfinished_last_sentence_goes(tail: str) -> None:
     assert checked(draft).text == "The Danube flows through Vienna and Budapest. [2]"
 
 
-@pytest.mark.xfail(strict=True, reason="only a letter or digit at the end counts as unfinished")
 @pytest.mark.parametrize("tail", ["It ends in the Black Sea,", "It ends in the Black Sea (", "It ends in the Black -"])
 def test_a_last_sentence_cut_after_a_comma_or_bracket_goes_too(tail: str) -> None:
     draft = f"The Danube flows through Vienna and Budapest. {tail}"
@@ -134,7 +133,6 @@ def test_html_images_and_links_are_taken_out(draft: str) -> None:
     assert "Danube flows" in found.text
 
 
-@pytest.mark.xfail(strict=True, reason="a tag that is not closed, or that another tag's removal forms, stays")
 @pytest.mark.parametrize(
     "draft",
     [
@@ -147,7 +145,6 @@ def test_broken_or_nested_tags_are_taken_out_too(draft: str) -> None:
     assert not re.search(r"<[a-z/]", checked(draft, least_support=0.5).text)
 
 
-@pytest.mark.xfail(strict=True, reason="the quote goes out as it stands in the document, markup and all")
 def test_a_quote_is_neutralised_as_a_draft_is() -> None:
     hostile = evidence(["Read <script>alert(1)</script>![x](http://evil.example/?q=1) this."])
     found = check("", QUESTION, hostile, least_evidence=0, least_support=0.8)

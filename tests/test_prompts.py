@@ -60,7 +60,6 @@ def test_doubled_braces_are_literal_ones(tmp_path: Path, monkeypatch: pytest.Mon
     assert load_prompt("answer").format_messages(context="c", question="q")[0].text == '{"n": 1} c q'
 
 
-@pytest.mark.xfail(strict=True, reason="a missing or foreign-encoded prompt file is an OSError or UnicodeDecodeError")
 @pytest.mark.parametrize("data", [None, b"--- human ---\n\xff {context} {question}"])
 def test_a_prompt_file_that_is_missing_or_not_utf_8_is_refused_in_one_line(
     data: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -127,7 +127,6 @@ def test_an_empty_question_is_a_question_error(question: str) -> None:
         check_question(question, 100)
 
 
-@pytest.mark.xfail(strict=True, reason="zero-width characters are neither space nor control (category Cf)")
 def test_a_question_that_shows_nothing_is_empty_too() -> None:
     with pytest.raises(QuestionError, match="empty"):
         check_question("\u200b\u2060\ufeff", 100)

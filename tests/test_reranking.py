@@ -98,7 +98,6 @@ def test_a_folder_that_holds_no_model_is_a_model_error(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="safetensors raises SafetensorError, which is neither OSError nor ValueError")
 def test_damaged_weights_are_a_model_error(folder: Path, tmp_path: Path) -> None:
     for file in folder.iterdir():
         data = file.read_bytes()
