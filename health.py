@@ -7,7 +7,7 @@ from typing import Any
 
 import models
 import pipeline
-from chains.llm import offload_report
+from chains.llm import LlamaCppChat, offload_report
 from errors import RagError, StoreError
 from settings import ROOT, Settings
 
@@ -74,18 +74,17 @@ def _embedder(settings: Settings, problems: list[str]) -> dict[str, Any]:
 def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
     import llama_cpp
 
-    path = models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
-    model = pipeline.build_model(settings)
-    try:
+    with pipeline.open_model(settings) as model:
+        if not isinstance(model.llm, LlamaCppChat):
+            return {"name": settings.model, "server": settings.model_url, "note": "asked for nothing: it may be off"}
+        path = models.locate_weights(settings.model, base=ROOT, offline=settings.offline)
         return {
             "path": str(path),
             "sha256": models.file_sha256(path),
             "gpu_offload_compiled_in": bool(llama_cpp.llama_supports_gpu_offload()),
-            "offload": offload_report(model),
+            "offload": offload_report(model.llm),
             "context_tokens": model.context_tokens,
         }
-    finally:
-        model.engine.close()
 
 
 def _index(settings: Settings, problems: list[str]) -> dict[str, Any]:

@@ -14,14 +14,17 @@ from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 
 import models
 from chains.evidence import build_highlighter, show_best_sentence
-from chains.llm import LlamaCppChat, load_chat_model
+from chains.llm import load_chat_model
 from chains.post_filter import check, lacks_evidence
 from chains.query_rewriting import build_query_rewriter
 from chains.rag import build_rag
+from chains.remote_model import estimate_tokens, remote_model
 from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
 from errors import DocumentError
@@ -53,6 +56,16 @@ class Index:
 
     store: Store
     embeddings: Embeddings
+
+
+@dataclass(frozen=True)
+class ChatModel:
+    """A chat model, how many tokens its prompt and answer may have together, and how they are counted."""
+
+    llm: BaseChatModel
+    context_tokens: int
+    count_tokens: Callable[[list[BaseMessage]], int]
+    is_small: bool
 
 
 def embedder_folder(settings: Settings) -> Path:
@@ -163,10 +176,22 @@ def build_search(settings: Settings, index: Index, *, limit: int) -> Search:
     return _with_query(find) | reranker
 
 
-def build_model(settings: Settings) -> LlamaCppChat:
-    """Load the chat model."""
+@contextmanager
+def open_model(settings: Settings) -> Iterator[ChatModel]:
+    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
+    if settings.model_url:
+        with remote_model(
+            settings.model_url,
+            settings.model,
+            key=settings.model_key.get_secret_value(),
+            temperature=settings.temperature,
+            max_tokens=settings.max_answer_tokens,
+            seed=settings.seed,
+        ) as remote:
+            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
+        return
     path = models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
-    return load_chat_model(
+    llm = load_chat_model(
         path,
         gpu_layers=settings.gpu_layers,
         context_tokens=settings.context_tokens,
@@ -175,6 +200,11 @@ def build_model(settings: Settings) -> LlamaCppChat:
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,
     )
+    try:
+        is_small = llm.engine.parameters < SMALL_MODEL
+        yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
+    finally:
+        llm.engine.close()
 
 
 @contextmanager
@@ -188,24 +218,22 @@ def open_chain(settings: Settings, index: Index) -> Iterator[Chain]:
         )
         yield _join(settings, no_model, None, "quote")
         return
-    llm = build_model(settings)
-    try:
+    with open_model(settings) as model:
         style = settings.answer_style
         if style == "auto":
-            style = "brief" if llm.engine.parameters < SMALL_MODEL else "write"
+            style = "brief" if model.is_small else "write"
         brief = style == "brief"
         qa = RetrievalQA.from_llm(
-            llm,
+            model.llm,
             search,
             prompt=load_prompt("brief" if brief else "answer"),
-            prompt_tokens=llm.context_tokens - settings.max_answer_tokens,
+            prompt_tokens=model.context_tokens - settings.max_answer_tokens,
+            count_tokens=model.count_tokens,
             search_key="queries",
             show=show_best_sentence if brief else show_passages,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
-        yield _join(settings, qa, llm, style)
-    finally:
-        llm.engine.close()
+        yield _join(settings, qa, model.llm, style)
 
 
 def _with_query(search: Search) -> Runnable[Sequence[str], Any]:
@@ -213,7 +241,7 @@ def _with_query(search: Search) -> Runnable[Sequence[str], Any]:
     return RunnableParallel(query=RunnableLambda(first), passages=search)
 
 
-def _join(settings: Settings, qa: Chain, llm: LlamaCppChat | None, style: str) -> Chain:
+def _join(settings: Settings, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
     return build_rag(
         rewriter=build_query_rewriter(settings.rewrite, llm=llm, prompt=load_prompt("condense")),
         qa=qa,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from errors import SettingsError
@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     model_sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="Expected SHA-256 of that file (hex). Empty: not checked."
     )
+    model_url: str = Field(
+        "",
+        pattern="^(https?://.+)?$",
+        description="Address of an OpenAI-compatible server (llama-server, vLLM, Ollama), such as "
+        "http://127.0.0.1:8080/v1, that runs RAG_MODEL instead of this process. Empty: none.",
+    )
+    model_key: SecretStr = Field(SecretStr(""), description="API key of that server, if it wants one.")
     gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
@@ -89,7 +96,7 @@ class Settings(BaseSettings):
         "auto: brief for models under 1B weights, else write.",
     )
     least_evidence: float = Field(
-        0.35, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."
+        0.33, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."
     )
     least_support: float = Field(
         0.8, ge=0, le=1, description="Share of a written sentence's words that a passage must hold for it to stay."

@@ -103,7 +103,7 @@ def _best_support(sentence: str, question: str, windows: list[tuple[int, str]]) 
     """Return the passage that supports the sentence best with the share of its words held there, 0 if a name is not."""
     asked = content_words(question)
     words = content_words(sentence) - asked
-    facts = {word for match in NAME_OR_NUMBER.findall(sentence) for word in content_words(match)} - asked
+    facts = words & {word for match in NAME_OR_NUMBER.findall(sentence) for word in content_words(match)}
     best = (0, 0.0)
     for number, text in windows:
         held = content_words(text)

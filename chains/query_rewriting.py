@@ -37,7 +37,7 @@ POINTING = re.compile(
 )
 # "it" and "there" that stand for nothing: is it possible to, how long does it take to, it is raining, there are
 EXPLETIVE = re.compile(
-    r"\b(?:is|was) it (?:possible|necessary|safe|legal|likely|true|good|bad|better|best|worth|easy|hard|normal|wise|ok)\b"
+    r"\b(?:is|was) it (?:possible|necessary|safe|legal|likely|true|good|bad|better|best|worth|easy|hard|normal)\b"
     r"|\bit (?:is|was) (?:possible|necessary|likely|true|raining|snowing)\b"
     r"|\b(?:does|did|will|would) it (?:take|cost)\b[^?]*? to\b"
     r"|\bthere (?:is|was|are|were)\b|\b(?:is|was|are|were) there\b",
@@ -87,11 +87,10 @@ def _names_its_own(before: str, word: str) -> bool:
 
 def topic(history: Sequence[Turn]) -> str:
     """Return what the conversation is about: the newest question that named something, without its asking words."""
-    for turn in reversed(history):
-        named = ASKING.sub("", turn["question"]).strip(" ?.!")
-        if named and not is_follow_up(turn["question"], history[:1]):
-            return named
-    return ASKING.sub("", history[0]["question"]).strip(" ?.!") if history else ""
+    questions = [normalise(turn["question"]) for turn in history]
+    named = [(question, ASKING.sub("", question).strip(" ?.!")) for question in questions]
+    found = [name for question, name in named if name and not is_follow_up(question, history)]
+    return found[-1] if found else named[0][1] if named else ""
 
 
 def resolve(asked: Asked) -> str:
@@ -121,7 +120,7 @@ def build_query_rewriter(
         writer = prompt | llm.bind(max_tokens=64, stop=["\n"]) | StrOutputParser()
 
     def rewrite(asked: Asked) -> list[str]:
-        history: list[Turn] = [{"question": normalise(t["question"]), "answer": t["answer"]} for t in asked["history"]]
+        history = asked["history"]
         asked = {"question": normalise(asked["question"]), "history": history}
         question = asked["question"]
         if mode == "off" or not is_follow_up(question, asked["history"]):

@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
@@ -42,16 +43,17 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         *,
         prompt: ChatPromptTemplate,
         prompt_tokens: int | None = None,
+        count_tokens: Callable[[list[BaseMessage]], int] | None = None,
         search_key: str = "query",
         show: Callable[[list[Document]], str] = show_passages,
         is_hopeless: Callable[[list[Document]], bool] = lambda passages: False,
     ) -> "RetrievalQA":
         """Build the chain.
 
-        prompt: variables context and question. prompt_tokens: the longest prompt in the model's tokens;
-        passages over it are dropped, lowest rank first, and counted in an extra key `dropped`. search_key:
-        the input's key that `retriever` gets. show: passages → context. is_hopeless: whether the model need
-        not be asked, the result being "".
+        prompt: variables context and question. prompt_tokens: the longest prompt in the model's tokens, by
+        `count_tokens` (default: the model's own count); passages over it are dropped, lowest rank first, and
+        counted in an extra key `dropped`. search_key: the input's key that `retriever` gets. show: passages →
+        context. is_hopeless: whether the model need not be asked, the result being "".
         """
 
         def fill(state: State) -> dict[str, str]:
@@ -61,23 +63,27 @@ class RetrievalQA(RunnableBindingBase[State, State]):
             source_documents=(itemgetter(search_key) | retriever.with_config(run_name="retrieve"))
         )
         if prompt_tokens is not None:
-            chain |= RunnableLambda(fit_prompt(llm, prompt, prompt_tokens, show), name="fit")
+            count = count_tokens or llm.get_num_tokens_from_messages
+            chain |= RunnableLambda(fit_prompt(prompt, prompt_tokens, count, show), name="fit")
         write = RunnableLambda(fill) | prompt | llm | StrOutputParser()
         route = RunnableBranch((lambda state: is_hopeless(state["source_documents"]), lambda state: ""), write)
         return cls(bound=chain | RunnablePassthrough.assign(result=route.with_config(run_name="generate")))
 
 
 def fit_prompt(
-    llm: BaseChatModel, prompt: ChatPromptTemplate, limit: int, show: Callable[[list[Document]], str]
+    prompt: ChatPromptTemplate,
+    limit: int,
+    count_tokens: Callable[[list[BaseMessage]], int],
+    show: Callable[[list[Document]], str],
 ) -> Callable[[State], State]:
     """Return a function that drops a state's lowest-ranked documents until the rendered prompt fits `limit` tokens.
 
-    It counts with the model's own tokenizer and adds `dropped`, the number of documents left out. Raise
+    It adds `dropped`, the number of documents left out. Raise
     QuestionError when the question alone is too long.
     """
 
     def tokens(query: str, passages: list[Document]) -> int:
-        return llm.get_num_tokens_from_messages(prompt.format_messages(context=show(passages), question=query))
+        return count_tokens(prompt.format_messages(context=show(passages), question=query))
 
     def fit(state: State) -> State:
         kept = list(state["source_documents"])

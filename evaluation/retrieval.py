@@ -83,6 +83,8 @@ def _read(folder: Path, name: str, fields: Sequence[str]) -> list[dict[str, str]
                 rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
             found = []
             for number, row in enumerate(rows, 1):  # noqa: B007  (the error below names it)
+                if any(row[field] is None for field in fields):
+                    raise ValueError(f"one of {', '.join(fields)} is empty")
                 found.append({field: str(row[field]) for field in fields} | {"title": str(row.get("title") or "")})
                 int(found[-1].get("score", 0))
             return found

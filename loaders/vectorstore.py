@@ -53,7 +53,10 @@ class VectorIndex:
         try:
             yield
         except ChromaError as error:
-            reason, remedy = f"Chroma failed ({one_line(error)})", "make room on the disk, then run the command again"
+            reason, remedy = (
+                f"Chroma can't use it ({one_line(error)})",
+                "make room on the disk, then run the command again",
+            )
             raise StoreError(self._directory, reason, remedy) from error
 
     def count(self) -> int:
