@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
     embed_batch: int = Field(32, ge=1, le=1024, description="Chunks embedded at once.")
     chunk_tokens: int = Field(
-        200, ge=32, le=8192, description="Longest chunk in the embedder's tokens, heading included."
+        200, ge=64, le=8192, description="Longest chunk in the embedder's tokens, heading included."
     )
     overlap_tokens: int = Field(
         32, ge=0, le=1024, description="Tokens that a chunk repeats of the one before it; under half of a chunk."

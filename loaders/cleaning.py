@@ -7,6 +7,8 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from words import UNSPACED
+
 SOFT_HYPHEN = "\u00ad"
 BROKEN_WORD = re.compile(r"(?<=[^\W\d_])(?:[-\u00ad\u2010][ \t]*\n[ \t]*|\ufffe)(?=[^\W\d_])")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\u2060\ufeff]")
@@ -27,7 +29,8 @@ def clean(text: str) -> str:
 
 def context(metadata: dict[str, Any]) -> str:
     """Return what a chunk's words leave unsaid: the name of its file, in words, and the headings above it."""
-    name = NAME_BREAK.sub(" ", PurePath(metadata["source"]).stem).strip()[:60]
+    name = NAME_BREAK.sub(" ", PurePath(metadata["source"]).stem).strip()
+    name = name[: 12 if UNSPACED.search(name) else 60]  # about a dozen tokens either way: the text needs the room
     return "\n".join(filter(None, [name if LETTERS.search(name) else "", metadata["section"]]))
 
 

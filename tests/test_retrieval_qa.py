@@ -177,7 +177,7 @@ def test_passages_go_lowest_rank_first_until_the_prompt_fits_and_are_counted(mod
     for kept in (8, 5, 1, 0):
         limit = tokens(model, QUESTION, many[:kept])
         state = {"query": QUESTION, "source_documents": list(many), "other": 1}
-        fitted = fit_prompt(model, load_prompt("answer"), limit, show_passages)(state)
+        fitted = fit_prompt(load_prompt("answer"), limit, model.get_num_tokens_from_messages, show_passages)(state)
         assert fitted["source_documents"] == many[:kept]
         assert fitted["dropped"] == 8 - kept
         assert fitted["other"] == 1
@@ -187,7 +187,10 @@ def test_passages_go_lowest_rank_first_until_the_prompt_fits_and_are_counted(mod
 def test_one_token_less_drops_one_passage_more(model: LlamaCppChat) -> None:
     limit = tokens(model, QUESTION, PASSAGES)
     state = {"query": QUESTION, "source_documents": PASSAGES}
-    assert fit_prompt(model, load_prompt("answer"), limit, show_passages)(state)["dropped"] == 0
+    assert (
+        fit_prompt(load_prompt("answer"), limit, model.get_num_tokens_from_messages, show_passages)(state)["dropped"]
+        == 0
+    )
     assert fit_prompt(model, load_prompt("answer"), limit - 1, show_passages)(state)["dropped"] == 1
 
 
