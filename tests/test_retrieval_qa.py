@@ -187,11 +187,9 @@ def test_passages_go_lowest_rank_first_until_the_prompt_fits_and_are_counted(mod
 def test_one_token_less_drops_one_passage_more(model: LlamaCppChat) -> None:
     limit = tokens(model, QUESTION, PASSAGES)
     state = {"query": QUESTION, "source_documents": PASSAGES}
-    assert (
-        fit_prompt(load_prompt("answer"), limit, model.get_num_tokens_from_messages, show_passages)(state)["dropped"]
-        == 0
-    )
-    assert fit_prompt(model, load_prompt("answer"), limit - 1, show_passages)(state)["dropped"] == 1
+    count = model.get_num_tokens_from_messages
+    for room, dropped in ((limit, 0), (limit - 1, 1)):
+        assert fit_prompt(load_prompt("answer"), room, count, show_passages)(state)["dropped"] == dropped
 
 
 def test_a_question_that_leaves_no_room_is_a_question_error(model: LlamaCppChat) -> None:

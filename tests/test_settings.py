@@ -136,7 +136,7 @@ def test_a_value_out_of_bounds_is_refused_with_key_value_and_reason(
 
 
 @pytest.mark.parametrize(
-    ("chunk", "overlap", "fits"), [("200", "99", True), ("200", "100", False), ("32", "15", True), ("32", "16", False)]
+    ("chunk", "overlap", "fits"), [("200", "99", True), ("200", "100", False), ("64", "31", True), ("64", "32", False)]
 )
 def test_overlap_must_stay_under_half_of_a_chunk(
     chunk: str, overlap: str, fits: bool, monkeypatch: pytest.MonkeyPatch
