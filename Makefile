@@ -32,9 +32,9 @@ $(READY): pyproject.toml constraints.txt
 	@command -v c++ >/dev/null && command -v cc >/dev/null || \
 		{ echo "A C and C++ compiler is needed to build llama.cpp. On Debian or Ubuntu: apt install build-essential" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install -qq --upgrade pip
 	@echo "Installing (the first time takes several minutes: llama.cpp is compiled here)"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip install -qq -c constraints.txt -e ".[test]"
 	@touch $(READY)
 
 clean:

@@ -244,15 +244,16 @@ def _stream(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: bool
         for piece in stream_answer(chain, question, history):
             if isinstance(piece, Answer):
                 answer = piece
-            elif live:
+            else:
                 draft += piece
-                live.update(Text(draft, style="dim"))
+                if live:
+                    live.update(Text(draft, style="dim"))
     if not quiet:
         if len(answer.queries) > 1:
             log.print(f"(searched: {answer.queries[0]})", markup=False)
         out.print(answer.answer, markup=False)
         if answer.quoted:
-            log.print("(quoted: the model's own words had no support in the passages)" if draft else "(quoted)")
+            log.print("(quoted: the model's own words were not all in the passage)" if draft else "(quoted)")
         if answer.dropped:
             log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
     return answer

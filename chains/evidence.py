@@ -44,6 +44,8 @@ def build_highlighter(embeddings: Embeddings) -> Runnable[Ranked, list[Document]
             passage.metadata["sentences"] = []
         for (passage, start, _), text, score in zip(found, texts, _scores(query, texts, embeddings), strict=True):
             at = passage.metadata
+            if text.strip("# ") in at["section"].split(" > "):
+                score = 0.0  # a heading names a subject and answers nothing
             line = at["line"] and at["line"] + passage.page_content.count("\n", 0, start)
             at["sentences"].append(Sentence(at["start"] + start, line, text, float(score)))
         return passages

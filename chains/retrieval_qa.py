@@ -46,7 +46,7 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         count_tokens: Callable[[list[BaseMessage]], int] | None = None,
         search_key: str = "query",
         show: Callable[[list[Document]], str] = show_passages,
-        is_hopeless: Callable[[list[Document]], bool] = lambda passages: False,
+        is_hopeless: Callable[[str, list[Document]], bool] = lambda query, passages: False,
     ) -> "RetrievalQA":
         """Build the chain.
 
@@ -66,8 +66,10 @@ class RetrievalQA(RunnableBindingBase[State, State]):
             count = count_tokens or llm.get_num_tokens_from_messages
             chain |= RunnableLambda(fit_prompt(prompt, prompt_tokens, count, show), name="fit")
         write = RunnableLambda(fill) | prompt | llm | StrOutputParser()
-        route = RunnableBranch((lambda state: is_hopeless(state["source_documents"]), lambda state: ""), write)
-        return cls(bound=chain | RunnablePassthrough.assign(result=route.with_config(run_name="generate")))
+        asked = RunnableBranch(
+            (lambda state: is_hopeless(state["query"], state["source_documents"]), lambda state: ""), write
+        )
+        return cls(bound=chain | RunnablePassthrough.assign(result=asked.with_config(run_name="generate")))
 
 
 def fit_prompt(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from chains.evidence import Sentence
-from chains.post_filter import REFUSAL, Checked, check, lacks_evidence
+from chains.post_filter import REFUSAL, STRANGER, Checked, check, lacks_evidence
 
 
 def evidence(*passages: list[str]) -> list[Document]:
@@ -19,7 +19,12 @@ def evidence(*passages: list[str]) -> list[Document]:
         for text in sentences:
             scored.append(Sentence(at, 1, text, score))
             at, score = at + len(text) + 1, score * 0.9
-        found.append(Document(page_content=" ".join(sentences), metadata={"sentences": scored}))
+        found.append(
+            Document(
+                page_content=" ".join(sentences),
+                metadata={"source": "/docs/notes.md", "section": "", "sentences": scored},
+            )
+        )
     return found
 
 
@@ -230,10 +235,10 @@ def test_with_no_support_asked_for_the_cited_passage_still_exists() -> None:
 
 
 def test_passages_that_fit_the_question_too_little_hold_no_answer() -> None:
-    assert not lacks_evidence(FACTS, least_evidence=1.0)  # the best sentence scores 1
-    assert lacks_evidence(FACTS[1:], least_evidence=0.82)  # 0.9 * 0.9, the third sentence
-    assert not lacks_evidence(FACTS[1:], least_evidence=0.8)
-    assert lacks_evidence([], least_evidence=0.0)
+    assert not lacks_evidence(QUESTION, FACTS, least_evidence=1.0)  # the best sentence scores 1
+    assert lacks_evidence(QUESTION, FACTS[1:], least_evidence=0.82)  # 0.9 * 0.9, the third sentence
+    assert not lacks_evidence(QUESTION, FACTS[1:], least_evidence=0.8)
+    assert lacks_evidence(QUESTION, [], least_evidence=0.0)
     found = check("It ends in the Black Sea.", QUESTION, FACTS[1:], least_evidence=0.82, least_support=0.8)
     assert found == Checked(REFUSAL, abstained=True)
 
@@ -245,3 +250,18 @@ def test_where_only_the_best_sentence_was_read_only_it_supports() -> None:
     assert brief("3 litres of water.") == Checked("3 litres of water. [1]", (1,))
     assert brief("Ada Brown built it in Leeds in 1912.") == QUOTE
     assert brief("Butter melts at about 35 degrees.") == QUOTE
+
+
+def test_a_name_that_no_passage_mentions_asks_for_more_evidence() -> None:
+    score = 0.9 * 0.9  # the best of FACTS[1:]
+    assert not lacks_evidence("Does the Danube flow there?", FACTS[1:], least_evidence=score - 0.05)
+    assert lacks_evidence("Does the Rhine flow there?", FACTS[1:], least_evidence=score - 0.05)
+    assert not lacks_evidence("Does the Rhine flow there?", FACTS[1:], least_evidence=score - STRANGER - 0.01)
+
+
+def test_a_table_row_is_quoted_and_never_shortened() -> None:
+    row = evidence(["model: Orion\nlayers: 80\nheads: 8"])
+    found = check(
+        "Orion has 8 layers.", "How many layers?", row, least_evidence=0, least_support=0.5, read_best_only=True
+    )
+    assert (found.quoted, found.text) == (True, "model: Orion; layers: 80; heads: 8 [1]")

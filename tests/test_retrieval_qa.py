@@ -212,7 +212,9 @@ def test_a_budgeted_chain_answers_from_what_is_left_and_says_what_is_not(model: 
 
 def test_a_hopeless_question_is_answered_by_nothing_without_the_model() -> None:
     llm = GenericFakeChatModel(messages=iter([]))  # raises when it is asked
-    chain = RetrievalQA.from_llm(llm, Shelf(asked=[]), prompt=PROMPT, is_hopeless=lambda found: found == PASSAGES)
+    chain = RetrievalQA.from_llm(
+        llm, Shelf(asked=[]), prompt=PROMPT, is_hopeless=lambda query, found: found == PASSAGES
+    )
     assert chain.invoke({"query": QUESTION}) == {"query": QUESTION, "result": "", "source_documents": PASSAGES}
 
 
