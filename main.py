@@ -40,6 +40,9 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders; folders with all that is in them.")],
     rebuild: Annotated[bool, typer.Option(help="Start a new index, as another embedder needs it.")] = False,
     retry_failed: Annotated[bool, typer.Option(help="Read again the files that failed before.")] = False,
+    keep_missing: Annotated[
+        bool, typer.Option(help="Keep what was indexed of a folder and is no longer there.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make the index hold exactly these files."""
@@ -47,7 +50,12 @@ def ingest(
 
     with _progress("Indexing", shown=not as_json) as on_progress:
         report = pipeline.ingest(
-            _settings(), paths, rebuild=rebuild, retry_failed=retry_failed, on_progress=on_progress
+            _settings(),
+            paths,
+            rebuild=rebuild,
+            retry_failed=retry_failed,
+            keep_missing=keep_missing,
+            on_progress=on_progress,
         )
     if as_json:
         _print_json(report)

@@ -124,6 +124,7 @@ def ingest(
     *,
     rebuild: bool = False,
     retry_failed: bool = False,
+    keep_missing: bool = False,
     on_progress: Progress = lambda done, total, chunks: None,
 ) -> SyncReport:
     """Make the index hold the files at `paths`; with `rebuild`, in a new index that then takes the old one's place."""
@@ -136,6 +137,7 @@ def ingest(
             embeddings=build_embeddings(settings, identity),
             splitting=build_splitting(settings),
             retry_failed=retry_failed,
+            keep_missing=keep_missing,
             on_progress=on_progress,
         )
 

@@ -50,7 +50,9 @@ class Settings(BaseSettings):
     )
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
-    embed_batch: int = Field(32, ge=1, le=1024, description="Chunks embedded at once.")
+    embed_batch: int = Field(
+        32, ge=1, le=1024, description="Chunks that PyTorch embeds at once; the onnx-int8 form takes one per CPU."
+    )
     chunk_tokens: int = Field(
         200, ge=64, le=8192, description="Longest chunk in the embedder's tokens, heading included."
     )

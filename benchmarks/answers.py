@@ -1,9 +1,9 @@
 """Documents and questions about them come in; how often the answer holds the reference, and what refusal costs, go out.
 
-    python benchmarks/answers.py --documents FOLDER --questions qa.jsonl --absent qa_absent.jsonl --leave-out absent.json
+    python benchmarks/answers.py --documents FOLDER --questions qa.jsonl --absent absent.jsonl --leave-out absent.json
 
 Rows of the questions: {question, answers, answerable, doc_id}. The last two options are for refusal: the documents that
-absent.json names stay out of the index, so that the questions of qa_absent.jsonl have no answer in it.
+absent.json names stay out of the index, so that the questions of absent.jsonl have no answer in it.
 """
 
 import argparse
