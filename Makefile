@@ -38,4 +38,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) store build *.egg-info
+	rm -rf $(VENV) build *.egg-info

@@ -48,7 +48,7 @@ def _try(examine_part: Any, settings: Settings, problems: list[str]) -> dict[str
         return dict(examine_part(settings, problems))
     except RagError as error:
         problems.append(str(error))
-        return {"problem": str(error)}
+        return {}
 
 
 def _version(name: str) -> str:

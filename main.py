@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from chains.query_rewriting import Turn
     from chains.rag import Answer
 
-out, log = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False)
+out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
+INTERRUPTED = 130  # what Typer returns for Ctrl-C
 plain: Any = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help=(__doc__ or "").splitlines()[0], no_args_is_help=True, **plain)
 documents_app = typer.Typer(help="List what is indexed, or remove a part of it.", invoke_without_command=True)
@@ -45,7 +46,7 @@ def ingest(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the index hold exactly these files."""
+    """Bring files and folders in the index up to date."""
     import pipeline
 
     with _progress("Indexing", shown=not as_json) as on_progress:
@@ -62,7 +63,7 @@ def ingest(
         return
     for verb, problems in (("skipped", report.skipped), ("failed", report.failed)):
         for problem in problems:
-            log.print(f"{verb} {_short(problem.source)}: {problem.reason}", markup=False, soft_wrap=True)
+            log.print(f"{verb} {_short(problem.source)}: {problem.reason}", markup=False)
     out.print(
         f"{report.read} read, {report.unchanged} unchanged, {len(report.removed)} removed, "
         f"{len(report.skipped)} skipped, {len(report.failed)} failed: {report.chunks} chunks in {report.seconds:.1f} s"
@@ -100,14 +101,17 @@ def chat() -> None:
             try:
                 if line == "/reset":
                     history.clear()
+                    answer = None
                 elif line == "/sources":
                     _print_sources(answer)
+                elif line.startswith("/"):
+                    log.print("There are /sources, /reset and /quit.")
                 elif line:
                     question = check_question(line, settings.max_question_characters)
                     answer = _stream(
                         chain, question, history[-settings.history_turns :] if settings.history_turns else ()
                     )
-                    history.append({"question": answer.queries[0], "answer": answer.answer})
+                    history.append({"question": question, "answer": answer.answer})
             except KeyboardInterrupt:
                 log.print("(stopped)")
             except RagError as error:
@@ -146,6 +150,8 @@ def documents(
 ) -> None:
     """List what is indexed."""
     if context.invoked_subcommand:
+        if failed or as_json:
+            raise typer.BadParameter("options of a subcommand stand behind it")
         return
     import pipeline
 
@@ -206,27 +212,28 @@ def doctor(as_json: Json = False) -> None:
     report = health.examine(_settings())
     if as_json:
         _print_json(report)
-        return
+        raise typer.Exit(bool(report["problems"]))
     for title, part in report.items():
+        if not part:
+            continue
         out.print(f"[bold]{title.replace('_', ' ')}[/bold]")
         for name, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
             out.print(f"  {name}: {value}", markup=False)
+    raise typer.Exit(bool(report["problems"]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return 0, or 1 after one line on stderr that says what was wrong and what to do."""
     try:
-        app(args=arguments, prog_name="main.py", standalone_mode=False)
+        status = app(args=arguments, prog_name="main.py", standalone_mode=False)
     except UsageError as error:
-        log.print(f"{error.format_message()} (main.py --help shows how)", markup=False, soft_wrap=True)
+        log.print(f"{error.format_message()} (main.py --help shows how)", markup=False)
     except RagError as error:
-        log.print(str(error), markup=False, soft_wrap=True)
-    except (KeyboardInterrupt, typer.Abort):
-        log.print("Stopped. What was finished is kept.")
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stderr.close()
+        log.print(str(error), markup=False)
     else:
-        return 0
+        if status == INTERRUPTED:
+            log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
+        return 1 if status else 0
     return 1
 
 
@@ -299,7 +306,7 @@ def _progress(title: str, *, shown: bool) -> Iterator[Any]:
 
 def _read_line() -> str:
     try:
-        return input("> ").strip()
+        return input("> " if sys.stdin.isatty() else "").strip()
     except EOFError:
         return "/quit"
     except KeyboardInterrupt:  # at the prompt there is no answer to stop

@@ -25,3 +25,6 @@ QUIET = {
 }
 
 os.environ.update(OPT_OUTS | QUIET)
+# llama.cpp's threads wait for each other by spinning: with two programs on two cores an answer took minutes instead of
+# seconds. GNU OpenMP reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -25,7 +25,9 @@ def _under_root(path: Path) -> Path:
 class Settings(BaseSettings):
     """Hold every knob of the program; a value in the environment wins over one in .env."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ROOT / ".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=ROOT / ".env", frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
     store: Annotated[Path, AfterValidator(_under_root)] = Field(
         Path("store"), description="Directory of the index. A relative path starts at the clone."
@@ -51,7 +53,7 @@ class Settings(BaseSettings):
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
     embed_batch: int = Field(
-        32, ge=1, le=1024, description="Chunks that PyTorch embeds at once; the onnx-int8 form takes one per CPU."
+        32, ge=1, le=1024, description="Chunks that the torch form embeds at once; onnx-int8 takes one a CPU."
     )
     chunk_tokens: int = Field(
         200, ge=64, le=8192, description="Longest chunk in the embedder's tokens, heading included."
@@ -101,12 +103,12 @@ class Settings(BaseSettings):
         0.33, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."
     )
     least_support: float = Field(
-        0.8, ge=0, le=1, description="Share of a written sentence's words that a passage must hold for it to stay."
+        0.8, ge=0, le=1, description="write: share of a sentence's words that a passage must hold for it to stay."
     )
     rewrite: str = Field(
         "rules",
         pattern="^(off|rules|model)$",
-        description="How a follow-up becomes a stand-alone query: off, rules (no model call) or model.",
+        description="How a follow-up becomes a stand-alone query: off, rules, or model (rules with quote).",
     )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")
@@ -132,15 +134,18 @@ def load_settings(**overrides: Any) -> Settings:
     for place, keys in places.items():
         for key in keys:
             if key.upper().startswith(PREFIX) and key.upper() not in known:
-                near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0)
-                raise SettingsError(key, f"unknown setting in {place}", f"did you mean {near[0]}")
+                near = difflib.get_close_matches(key.upper(), known, n=1)
+                remedy = f"did you mean {near[0]}" if near else ".env.example lists every setting"
+                raise SettingsError(key, f"unknown setting in {place}", remedy)
     try:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors()[0]
         key = f"{PREFIX}{first['loc'][0]}".upper() if first["loc"] else "settings"
         value = f"{key}={first['input']}" if first["loc"] else key
-        raise SettingsError(value, first["msg"].lower(), ".env.example lists each setting with its bounds") from None
+        raise SettingsError(
+            value, first["msg"].removeprefix("Value error, "), ".env.example lists each setting with its bounds"
+        ) from None
 
 
 def env_example() -> str:

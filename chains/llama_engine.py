@@ -189,7 +189,7 @@ def open_engine(path: Path, *, gpu_layers: int, context_tokens: int, threads: in
             n_batch=GPU_BATCH if on_gpu else CPU_BATCH,
             # Tokens/s here with one and two threads: generation 85 and 106, prompt 203 and 388.
             n_threads=threads or physical_cores(),
-            n_threads_batch=threads or os.cpu_count(),
+            n_threads_batch=threads or usable_cpus(),
             verbose=False,
         )
     except (ValueError, RuntimeError, OSError, TemplateError) as error:
@@ -214,7 +214,7 @@ def describe_offload(layers: int, gpu_layers: int, log: str) -> str:
         return f"All {layers} layers are on the CPU, as asked."
     if llama_cpp.llama_supports_gpu_offload():
         return f"All {layers} layers are on the CPU, although this build of llama.cpp can use a GPU."
-    rebuild = 'CMAKE_ARGS="-DGGML_CUDA=on" make setup.'
+    rebuild = 'make clean && CMAKE_ARGS="-DGGML_CUDA=on" make setup.'
     return f"All {layers} layers are on the CPU: llama.cpp is built without GPU support; rebuild with {rebuild}"
 
 
@@ -231,6 +231,11 @@ def llama_log() -> tuple[deque[str], Any]:
     callback = llama_cpp.llama_log_callback(keep)
     llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     return kept, callback
+
+
+def usable_cpus() -> int:
+    """Count the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def physical_cores() -> int:

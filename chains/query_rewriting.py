@@ -43,6 +43,7 @@ EXPLETIVE = re.compile(
     r"|\bthere (?:is|was|are|were)\b|\b(?:is|was|are|were) there\b",
     re.IGNORECASE,
 )
+VERB_AND_NAME = re.compile(r"^[a-z]+ ((?:[A-Z][\w-]*)(?: [A-Z][\w-]*)*)$")  # leads Project Kestrel
 INVISIBLE = "\u200b\u2060\ufeff"
 PEOPLE = frozenset({"he", "him", "his", "she", "her", "hers"})
 MANY = frozenset({"they", "them", "their", "theirs", "these", "those"})
@@ -88,7 +89,7 @@ def _names_its_own(before: str, word: str) -> bool:
 def topic(history: Sequence[Turn]) -> str:
     """Return what the conversation is about: the newest question that named something, without its asking words."""
     questions = [normalise(turn["question"]) for turn in history]
-    named = [(question, ASKING.sub("", question).strip(" ?.!")) for question in questions]
+    named = [(question, VERB_AND_NAME.sub(r"\1", ASKING.sub("", question).strip(" ?.!"))) for question in questions]
     found = [name for question, name in named if name and not is_follow_up(question, history)]
     return found[-1] if found else named[0][1] if named else ""
 

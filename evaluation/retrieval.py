@@ -43,6 +43,8 @@ def evaluate_retrieval(
     chunk. The arithmetic is ir-measures' (trec_eval's). Times are in milliseconds. Raise EvaluationError when the
     folder is not so.
     """
+    if run_file and not run_file.absolute().parent.is_dir():
+        raise EvaluationError(run_file, "its folder does not exist", "make the folder first")
     corpus = _read(folder, "corpus.jsonl", ("_id", "text"))
     queries = _read(folder, "queries.jsonl", ("_id", "text"))
     relevant: dict[str, dict[str, int]] = {}

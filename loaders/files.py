@@ -25,7 +25,7 @@ def find_files(path: Path) -> Iterator[Path]:
     elif path.is_dir():
         yield from _walk(path, ())
     else:
-        raise DocumentError(path, "no such file or folder", "check the path")
+        raise DocumentError(path, "no such file or folder", "check the path; documents remove takes a deleted file out")
 
 
 def _walk(folder: Path, ignores: tuple[tuple[Path, "GitIgnoreSpec"], ...]) -> Iterator[Path]:

@@ -47,6 +47,8 @@ def open_store(directory: Path, embedder: EmbedderIdentity, *, write: bool = Fal
             _take(lock, directory, exclusive=True)
             name = _current(directory)
         store = Store(directory / name)
+        if not write:
+            _take(lock, directory, exclusive=False)  # the repair is done: other readers may come in
         try:
             built_by = store.catalog.read_meta(EMBEDDER)
             if not built_by:
@@ -144,8 +146,8 @@ def _errors_of(directory: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        full = isinstance(error, sqlite3.OperationalError)  # a full disk or a failing one; else the file is damaged
-        raise StoreError(directory, f"the catalog can't be used ({error})", ROOM if full else REBUILD) from error
+        remedy = ROOM if re.search("full|I/O", str(error)) else REBUILD
+        raise StoreError(directory, f"the catalog can't be used ({error})", remedy) from error
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS):
             raise

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
+from errors import ModelError, one_line
+
 FORM = "int8-v1"  # part of a cache file's name; raise the number when the same weights would be exported otherwise
 ENCODERS = {"bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"}
 OFFSET_POSITIONS = {"camembert", "mpnet", "roberta", "xlm-roberta"}  # their first token is at pad_token_id + 1
@@ -71,7 +73,10 @@ def load_onnx_embeddings(
     if not is_intact(cache):
         from loaders.onnx_export import export_onnx
 
-        export_onnx(folder, cache)
+        try:
+            export_onnx(folder, cache)
+        except OSError as error:
+            raise ModelError(cache, one_line(error), "set RAG_CACHE to a folder of yours with room in it") from error
     return OnnxEmbeddings(folder, cache, query_prompt=query_prompt, passage_prompt=passage_prompt, threads=threads)
 
 
