@@ -88,6 +88,8 @@ def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
 
 
 def _index(settings: Settings, problems: list[str]) -> dict[str, Any]:
+    if not pipeline.has_index(settings):
+        return {"state": f"there is no index here yet ({settings.store}): python main.py ingest PATH makes one"}
     with pipeline.open_store_to_read(settings) as store:
         damage = store.damage()
         if damage:

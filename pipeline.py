@@ -36,7 +36,7 @@ from loaders.embeddings import (
     load_token_counter,
 )
 from loaders.files import absolute
-from loaders.generations import open_new_generation, open_store, recorded_backend
+from loaders.generations import CURRENT, open_new_generation, open_store, recorded_backend
 from loaders.onnx_encoder import FORM
 from loaders.store import Store
 from loaders.sync import Progress, Splitting, SyncReport, remove_sources, sync
@@ -103,6 +103,11 @@ def build_splitting(settings: Settings) -> Splitting:
     count_tokens, longest = load_token_counter(embedder_folder(settings))
     longest -= count_tokens(settings.passage_prompt)
     return Splitting(count_tokens, min(settings.chunk_tokens, longest), settings.overlap_tokens)
+
+
+def has_index(settings: Settings) -> bool:
+    """Tell whether anything was ever indexed."""
+    return (settings.store / CURRENT).is_file()
 
 
 def open_store_to_read(settings: Settings) -> AbstractContextManager[Store]:

@@ -134,8 +134,8 @@ def load_settings(**overrides: Any) -> Settings:
     for place, keys in places.items():
         for key in keys:
             if key.upper().startswith(PREFIX) and key.upper() not in known:
-                near = difflib.get_close_matches(key.upper(), known, n=1)
-                remedy = f"did you mean {near[0]}" if near else ".env.example lists every setting"
+                near = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0)
+                remedy = f"did you mean {near[0]}"
                 raise SettingsError(key, f"unknown setting in {place}", remedy)
     try:
         return Settings(**overrides)

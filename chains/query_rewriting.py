@@ -43,7 +43,7 @@ EXPLETIVE = re.compile(
     r"|\bthere (?:is|was|are|were)\b|\b(?:is|was|are|were) there\b",
     re.IGNORECASE,
 )
-VERB_AND_NAME = re.compile(r"^[a-z]+ ((?:[A-Z][\w-]*)(?: [A-Z][\w-]*)*)$")  # leads Project Kestrel
+VERB_AND_NAME = re.compile(r"^[a-z]+(?:s|ed) ((?:[A-Z][\w-]*)(?: [A-Z][\w-]*)*)$")  # leads Project Kestrel
 INVISIBLE = "\u200b\u2060\ufeff"
 PEOPLE = frozenset({"he", "him", "his", "she", "her", "hers"})
 MANY = frozenset({"they", "them", "their", "theirs", "these", "those"})

@@ -103,7 +103,7 @@ def test_no_module_is_too_long_to_read_at_a_sitting(path: Path) -> None:
 
 def test_the_core_can_be_read_in_an_afternoon() -> None:
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if part(path) in CORE)
-    assert lines <= 4700
+    assert lines <= 4750
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "__init__.py"], ids=lambda path: path.name)

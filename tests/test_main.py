@@ -289,8 +289,9 @@ def test_doctor_tells_of_packages_models_index_and_problems(clone: Clone) -> Non
 
 
 def test_doctor_says_what_is_wrong_and_still_reports_the_rest(fresh: Clone) -> None:
+    assert fresh("doctor").status == 0  # a clone without an index is not ill
     done = fresh("doctor", RAG_MODEL="no.gguf")
-    assert done.status == 0
+    assert done.status == 1
     assert "no such model file" in done.out
     assert "there is no index here" in done.out
     assert "chromadb" in done.out
@@ -527,3 +528,26 @@ def test_a_reader_that_stops_early_gets_no_traceback(clone: Clone) -> None:
     environment |= {"RAG_STORE": str(clone.store)}
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{", "")
+
+
+# interruptions
+
+
+def test_ctrl_c_says_so_and_keeps_what_was_indexed(tmp_path: Path) -> None:
+    import signal
+
+    for n in range(400):
+        (tmp_path / f"{n}.md").write_text("\n\n".join(f"Line {n} {m} tells of apples and pears." for m in range(60)))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAG_")} | {"RAG_STORE": str(tmp_path / "s")}
+    command = [sys.executable, "main.py", "ingest", str(tmp_path)]
+    run = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "s" / "CURRENT").exists() and run.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1.0)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, out) == (1, "")
+    assert err.startswith("Stopped.")
+    assert err.count("\n") == 1
