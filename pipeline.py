@@ -133,7 +133,7 @@ def ingest(
     on_progress: Progress = lambda done, total, chunks: None,
 ) -> SyncReport:
     """Make the index hold the files at `paths`; with `rebuild`, in a new index that then takes the old one's place."""
-    open_ = open_new_generation if rebuild else _open_to_write
+    open_ = open_new_generation if rebuild else partial(open_store, write=True)
     identity = embedder_identity(settings, rebuild=rebuild)
     with open_(settings.store, identity) as store:
         return sync(
@@ -156,10 +156,6 @@ def remove(settings: Settings, path: Path) -> list[str]:
             raise DocumentError(path, "nothing of it is indexed", "main.py documents lists what is")
         remove_sources(store, sources)
     return sources
-
-
-def _open_to_write(directory: Path, embedder: EmbedderIdentity) -> Any:
-    return open_store(directory, embedder, write=True)
 
 
 def build_search(settings: Settings, index: Index, *, limit: int) -> Search:
