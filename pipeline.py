@@ -1,7 +1,7 @@
 """Settings come in; the parts, built and joined, go out: the one place where both paths are wired.
 
-    a document   files → loaders.documents → splitter → embeddings → store          `ingest`
-    a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
+a document   files → loaders.documents → splitter → embeddings → store          `ingest`
+a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
 from collections.abc import Callable, Iterator, Sequence
