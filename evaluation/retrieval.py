@@ -89,6 +89,8 @@ def _read(folder: Path, name: str, fields: Sequence[str]) -> list[dict[str, str]
                     raise ValueError(f"one of {', '.join(fields)} is empty")
                 found.append({field: str(row[field]) for field in fields} | {"title": str(row.get("title") or "")})
                 int(found[-1].get("score", 0))
+            if not found:
+                raise EvaluationError(path, "it is empty", remedy)
             return found
     except (OSError, UnicodeDecodeError) as error:
         raise EvaluationError(path, one_line(error), remedy) from None

@@ -162,3 +162,11 @@ def test_numbers_are_ids_as_good_as_strings(settings: Settings, tmp_path: Path) 
     folder = write(tmp_path / "set", [("1", "D", 1), ("2", "G", 1)], queries={})
     (folder / "queries.jsonl").write_text('{"_id": 1, "text": "stone"}\n{"_id": 2, "text": "iron"}\n')
     assert evaluate_retrieval(settings, folder)["ndcg@10"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_an_empty_file_is_an_evaluation_error(name: str, settings: Settings, tmp_path: Path) -> None:
+    folder = write(tmp_path / "set", QRELS)
+    (folder / name).write_text("query-id\tcorpus-id\tscore\n" if name.endswith("tsv") else "")
+    with pytest.raises(EvaluationError, match="empty"):
+        evaluate_retrieval(settings, folder)
