@@ -6,11 +6,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -534,14 +536,19 @@ def test_a_reader_that_stops_early_gets_no_traceback(clone: Clone) -> None:
 
 
 def test_ctrl_c_says_so_and_keeps_what_was_indexed(tmp_path: Path) -> None:
-    import signal
-
     for n in range(400):
         (tmp_path / f"{n}.md").write_text("\n\n".join(f"Line {n} {m} tells of apples and pears." for m in range(60)))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAG_")} | {"RAG_STORE": str(tmp_path / "s")}
     command = [sys.executable, "main.py", "ingest", str(tmp_path)]
     run = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job has Ctrl-C ignored, and its children inherit that
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     while not (tmp_path / "s" / "CURRENT").exists() and run.poll() is None:
         time.sleep(0.05)
