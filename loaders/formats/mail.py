@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loaders.encoding import encoding_of
-from loaders.sections import JOINER, Stretch, html_blocks, in_sections
+from loaders.formats.encoding import encoding_of
+from loaders.formats.reading import Reading, Stretch
+from loaders.formats.sections import JOINER, html_blocks, in_sections
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
 
-def eml_message(path: Path) -> Iterator[Stretch]:
+def eml_message(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield the whole mail as one stretch: subject, people and date, text, names of the attachments."""
     from email import message_from_bytes, policy
 

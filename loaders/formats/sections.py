@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from loaders.formats.reading import Stretch
+
 if TYPE_CHECKING:
     from bs4 import Tag
 
@@ -18,15 +20,6 @@ BLOCKS = set(
     "address article blockquote body center dd details div dl dt fieldset figcaption figure form header "  # noqa: SIM905
     "hr html legend li main ol p pre section summary table tbody td tfoot th thead tr ul".split()
 )
-
-
-class Stretch(NamedTuple):
-    """A contiguous stretch of a file's text with its headings, sheet or row, its page, and its line in plain text."""
-
-    text: str
-    section: str = ""
-    page: int | None = None
-    line: int | None = None
 
 
 class Block(NamedTuple):

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from errors import DocumentError
-from loaders.sections import Stretch
+from loaders.formats.encoding import encoding_of
+from loaders.formats.reading import Reading, Stretch
 
 
-def csv_rows(path: Path, encoding: str) -> Iterator[Stretch]:
+def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch a row in CSVLoader's form, less empty cells; no column hides another of its name."""
     csv.field_size_limit(2**31 - 1)  # for the whole process; as it is, a cell over 131,072 characters fails
-    with path.open(encoding=encoding, newline="") as lines:
+    with path.open(encoding=encoding_of(path), newline="") as lines:
         first = next((line for line in lines if line.strip()), "")
         delimiter = max(",;\t|", key=first.count)  # csv.Sniffer takes letters for delimiters
         rows = filter(None, csv.reader(itertools.chain([first], lines), delimiter=delimiter))
@@ -73,10 +74,10 @@ def _record(names: list[str], cells: Iterable[str]) -> str:
     return "\n".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
 
 
-def json_records(path: Path, encoding: str) -> Iterator[Stretch]:
+def json_records(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch an element of a list, or one for any other JSON."""
     try:
-        data = json.loads(path.read_text(encoding))
+        data = json.loads(path.read_text(encoding_of(path)))
     except json.JSONDecodeError as error:
         reason = f"invalid JSON in line {error.lineno}: {error.msg}"
         remedy = "mend that line, or name the file .jsonl if each line is a record"
@@ -88,9 +89,9 @@ def json_records(path: Path, encoding: str) -> Iterator[Stretch]:
         yield Stretch("\n".join(_flat(data)))
 
 
-def jsonl_records(path: Path, encoding: str) -> Iterator[Stretch]:
+def jsonl_records(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch a line."""
-    with path.open(encoding=encoding) as lines:
+    with path.open(encoding=encoding_of(path)) as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield Stretch("\n".join(_flat(json.loads(line))) if line.strip() else "", f"line {number}")
