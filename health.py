@@ -2,13 +2,18 @@
 
 import importlib.util
 import platform
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import ingestion
 import models
 import pipeline
 from chains.llm import LlamaCppChat, offload_report
 from errors import RagError, StoreError
+from loaders.checkup import TRUTH
+from loaders.checkup import examine as examine_generation
+from loaders.generations import current
 from settings import ROOT, Settings
 
 PACKAGES = (
@@ -30,14 +35,14 @@ OPTIONAL = {
 }
 
 
-def examine(settings: Settings) -> dict[str, Any]:
-    """Return a report by part; what is wrong stands under `problems`, each with its remedy."""
+def examine(settings: Settings, *, repair: bool = False) -> dict[str, Any]:
+    """Return a report by part; what is wrong stands under `problems`, each with its remedy. Mend the index if asked."""
     problems: list[str] = []
     report = {
         "packages": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "embedder": _try(_embedder, settings, problems),
         "model": _try(_model, settings, problems),
-        "index": _try(_index, settings, problems),
+        "index": _try(partial(_index, repair=repair), settings, problems),
         "missing_parts": {p: fix for p, (module, fix) in OPTIONAL.items() if not importlib.util.find_spec(module)},
     }
     return report | {"problems": problems}
@@ -87,17 +92,25 @@ def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
         }
 
 
-def _index(settings: Settings, problems: list[str]) -> dict[str, Any]:
-    if not pipeline.has_index(settings):
+def _index(settings: Settings, problems: list[str], *, repair: bool) -> dict[str, Any]:
+    name = current(settings.store)
+    if name is None:
         return {"state": f"there is no index here yet ({settings.store}): python main.py ingest PATH makes one"}
+    directory = settings.store / name
+    damage = examine_generation(directory)
+    hopeless = [line for line in damage if line.startswith(TRUTH)]
+    if damage and repair and not hopeless:
+        ingestion.rebuild_index(settings)
+        damage = examine_generation(directory)
+    if damage:
+        remedy = "ingest --rebuild PATH" if hopeless or repair else "doctor --repair"
+        problems.append(str(StoreError(directory, "; ".join(damage), f"run: python main.py {remedy}")))
+    if hopeless:
+        return {"directory": str(directory), "damage": damage}
     with pipeline.open_store_to_read(settings) as store:
-        damage = store.damage()
-        if damage:
-            reason = "; ".join(damage)
-            problems.append(str(StoreError(store.directory, reason, "run: python main.py ingest --rebuild PATH")))
         states = store.catalog.sources().values()
         return {
-            "directory": str(store.directory),
+            "directory": str(directory),
             "documents": sum(not state.failure for state in states),
             "failed": sum(bool(state.failure) for state in states),
             "chunks": len(store.catalog.chunk_ids()),

@@ -1,73 +1,90 @@
 """Ask questions of your own documents on your own machine.
 
-The entry script: the only file that prints or exits. Answers and JSON go to stdout, progress and errors to stderr.
+The entry script: the commands, and the only file that exits.
 """
 
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from errors import EvaluationError, RagError
+from terminal import (
+    log,
+    out,
+    passage_fields,
+    place,
+    print_json,
+    print_report,
+    print_sources,
+    progress,
+    read_line,
+    short,
+    show_answer,
+)
 
 if TYPE_CHECKING:
-    from langchain_core.documents import Document
-
     from chains.query_rewriting import Turn
     from chains.rag import Answer
 
-out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
 INTERRUPTED = 130  # what Typer returns for Ctrl-C
 plain: Any = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help=(__doc__ or "").splitlines()[0], no_args_is_help=True, **plain)
 documents_app = typer.Typer(help="List what is indexed, or remove a part of it.", invoke_without_command=True)
 evaluate_app = typer.Typer(help="Measure the chains on a test set.", no_args_is_help=True)
+index_app = typer.Typer(help="Mend the index.", no_args_is_help=True)
 app.add_typer(documents_app, name="documents")
+app.add_typer(index_app, name="index")
 app.add_typer(evaluate_app, name="evaluate")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders, web pages or sitemaps. None: all that were ever ingested."),
+]
+
+
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders; folders with all that is in them.")],
-    rebuild: Annotated[bool, typer.Option(help="Start a new index, as another embedder needs it.")] = False,
+    targets: Targets = None,
+    rebuild: Annotated[bool, typer.Option(help="Build a new index beside the one in use, then switch to it.")] = False,
     retry_failed: Annotated[bool, typer.Option(help="Read again the files that failed before.")] = False,
     keep_missing: Annotated[
         bool, typer.Option(help="Keep what was indexed of a folder and is no longer there.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring files and folders in the index up to date."""
-    import pipeline
+    """Bring files, folders and web pages in the index up to date."""
+    import ingestion
 
-    with _progress("Indexing", shown=not as_json) as on_progress:
-        report = pipeline.ingest(
+    with progress("Indexing", shown=not as_json) as on_progress:
+        report = ingestion.ingest(
             _settings(),
-            paths,
+            targets or (),
             rebuild=rebuild,
             retry_failed=retry_failed,
             keep_missing=keep_missing,
             on_progress=on_progress,
         )
     if as_json:
-        _print_json(report)
-        return
-    for verb, problems in (("skipped", report.skipped), ("failed", report.failed)):
-        for problem in problems:
-            log.print(f"{verb} {_short(problem.source)}: {problem.reason}", markup=False)
-    out.print(
-        f"{report.read} read, {report.unchanged} unchanged, {len(report.removed)} removed, "
-        f"{len(report.skipped)} skipped, {len(report.failed)} failed: {report.chunks} chunks in {report.seconds:.1f} s"
-    )
+        print_json(report)
+    else:
+        print_report(report)
+
+
+@app.command()
+def watch(targets: Targets = None) -> None:
+    """Keep files and folders in the index up to date until Ctrl-C."""
+    import ingestion
+
+    for report in ingestion.follow(_settings(), targets or ()):
+        print_report(report)
 
 
 @app.command()
@@ -79,11 +96,11 @@ def ask(question: str, as_json: Json = False) -> None:
     settings = _settings()
     question = check_question(question, settings.max_question_characters)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
-        answer = _stream(chain, question, (), quiet=as_json)
+        answer = show_answer(chain, question, (), quiet=as_json)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
-        _print_sources(answer)
+        print_sources(answer)
 
 
 @app.command()
@@ -97,18 +114,18 @@ def chat() -> None:
     answer: Answer | None = None
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
         out.print("Ask away. /sources, /reset, /quit; Ctrl-C stops an answer.")
-        while (line := _read_line()) != "/quit":
+        while (line := read_line()) != "/quit":
             try:
                 if line == "/reset":
                     history.clear()
                     answer = None
                 elif line == "/sources":
-                    _print_sources(answer)
+                    print_sources(answer)
                 elif line.startswith("/"):
                     log.print("There are /sources, /reset and /quit.")
                 elif line:
                     question = check_question(line, settings.max_question_characters)
-                    answer = _stream(
+                    answer = show_answer(
                         chain, question, history[-settings.history_turns :] if settings.history_turns else ()
                     )
                     history.append({"question": question, "answer": answer.answer})
@@ -132,13 +149,13 @@ def search(
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
         passages = [
-            _passage(n, p) for n, p in enumerate(pipeline.build_search(settings, index, limit=k).invoke([query]), 1)
+            passage_fields(n, p) for n, p in enumerate(pipeline.build_search(settings, index, limit=k).invoke([query]), 1)
         ]
     if as_json:
-        _print_json({"query": query, "passages": passages})
+        print_json({"query": query, "passages": passages})
         return
     for passage in passages:
-        out.print(f"\n[bold]\\[{passage['n']}] {escape(_place(passage))}[/bold]  {passage['score']:.3f}")
+        out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
         out.print(passage["text"], markup=False)
 
 
@@ -146,39 +163,71 @@ def search(
 def documents(
     context: typer.Context,
     failed: Annotated[bool, typer.Option("--failed", help="Only the files that could not be read.")] = False,
+    dropped: Annotated[bool, typer.Option("--dropped", help="The passages that were left out, and why.")] = False,
     as_json: Json = False,
 ) -> None:
     """List what is indexed."""
     if context.invoked_subcommand:
-        if failed or as_json:
+        if failed or dropped or as_json:
             raise typer.BadParameter("options of a subcommand stand behind it")
         return
     import pipeline
 
     with pipeline.open_store_to_read(_settings()) as store:
-        counts = store.catalog.chunk_counts()
-        rows: list[dict[str, Any]] = [
-            {"source": state.source, "chunks": counts.get(state.source, 0), "failure": state.failure}
-            for state in store.catalog.sources().values()
-            if state.failure or not failed
-        ]
+        if dropped:
+            rows = [{"source": source, **drop._asdict()} for source, drop in store.catalog.drops()]
+        else:
+            counts = store.catalog.chunk_counts()
+            rows = [
+                {"source": s.source, "chunks": counts.get(s.source, (0, 0))[0], "failure": s.failure, "note": s.note}
+                for s in store.catalog.sources().values()
+                if s.failure or not failed
+            ]
     if as_json:
-        _print_json({"documents": rows})
+        print_json({"dropped" if dropped else "documents": rows})
         return
     for row in rows:
-        out.print(f"{row['chunks']:6}  {_short(row['source'])}  {row['failure']}".rstrip(), markup=False)
+        if dropped:
+            text = " ".join(row["text"].split())
+            out.print(f"{place({**row, 'line': None, 'section': ''})}: {row['reason']}: {text[:80]}", markup=False)
+        else:
+            out.print(f"{row['chunks']:6}  {short(row['source'])}  {row['failure'] or row['note']}".rstrip(), markup=False)
 
 
 @documents_app.command("remove")
 def documents_remove(source: str, as_json: Json = False) -> None:
-    """Take a file, or all files below a folder, out of the index."""
-    import pipeline
+    """Take a file, all files below a folder, or a web page out of the index, for good."""
+    import ingestion
 
-    removed = pipeline.remove(_settings(), Path(source))
+    removed = ingestion.remove(_settings(), source)
     if as_json:
-        _print_json({"removed": removed})
+        print_json({"removed": removed})
     else:
-        out.print("\n".join(f"removed {_short(name)}" for name in removed), markup=False)
+        out.print("\n".join(f"removed {short(name)}" for name in removed), markup=False)
+
+
+@documents_app.command("rollback")
+def documents_rollback(as_json: Json = False) -> None:
+    """Go back to the index that was in use before the last rebuild."""
+    import ingestion
+
+    name = ingestion.roll_back(_settings())
+    if as_json:
+        print_json({"generation": name})
+    else:
+        out.print(f"back to generation {name}; set the settings back too, or the next ingest builds a new one")
+
+
+@index_app.command("rebuild")
+def index_rebuild(as_json: Json = False) -> None:
+    """Make Chroma and the keyword index anew from the catalog, embedding nothing."""
+    import ingestion
+
+    chunks = ingestion.rebuild_index(_settings())
+    if as_json:
+        print_json({"chunks": chunks})
+    else:
+        out.print(f"{chunks} chunks")
 
 
 @evaluate_app.command("retrieval")
@@ -194,10 +243,10 @@ def evaluate_retrieval(
         raise EvaluationError(
             "evaluation", f"this part is not installed ({error})", "restore the folder evaluation/"
         ) from None
-    with _progress("Indexing", shown=not as_json) as on_progress:
+    with progress("Indexing", shown=not as_json) as on_progress:
         scores = retrieval.evaluate_retrieval(_settings(), folder, run_file=run_file, on_progress=on_progress)
     if as_json:
-        _print_json(scores)
+        print_json(scores)
         return
     for name, value in scores.items():
         if name != "settings":
@@ -205,13 +254,16 @@ def evaluate_retrieval(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what is damaged in the index.")] = False,
+    as_json: Json = False,
+) -> None:
     """Say what is installed, what is healthy, and what to do about the rest."""
     import health
 
-    report = health.examine(_settings())
+    report = health.examine(_settings(), repair=repair)
     if as_json:
-        _print_json(report)
+        print_json(report)
         raise typer.Exit(bool(report["problems"]))
     for title, part in report.items():
         if not part:
@@ -241,115 +293,6 @@ def _settings() -> Any:
     from settings import load_settings
 
     return load_settings()
-
-
-def _stream(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: bool = False) -> "Answer":
-    """Show the draft while it is written, then the checked answer in its place."""
-    from rich.live import Live
-    from rich.text import Text
-
-    from chains.rag import Answer, stream_answer
-
-    draft = ""
-    with (
-        Live(console=out, transient=True, refresh_per_second=12)
-        if out.is_terminal and not quiet
-        else _nothing() as live
-    ):
-        for piece in stream_answer(chain, question, history):
-            if isinstance(piece, Answer):
-                answer = piece
-            else:
-                draft += piece
-                if live:
-                    live.update(Text(draft, style="dim"))
-    if not quiet:
-        if len(answer.queries) > 1:
-            log.print(f"(searched: {answer.queries[0]})", markup=False)
-        out.print(answer.answer, markup=False)
-        if answer.quoted:
-            log.print("(quoted: the model's own words were not all in the passage)" if draft else "(quoted)")
-        if answer.dropped:
-            log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
-    return answer
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
-
-
-@contextmanager
-def _progress(title: str, *, shown: bool) -> Iterator[Any]:
-    """Yield an on_progress function that draws a bar with rate and time left on stderr."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    if not (shown and log.is_terminal):
-        yield lambda done, total, chunks: None
-        return
-    with Progress(*columns, console=log, transient=True) as bar:
-        task = bar.add_task(title, total=None, rate="")
-
-        def on_progress(done: int, total: int, chunks: int) -> None:
-            rate = f"{chunks / (bar.tasks[task].elapsed or 1):.0f} chunks/s"
-            bar.update(task, completed=done, total=total, rate=rate)
-
-        yield on_progress
-
-
-def _read_line() -> str:
-    try:
-        return input("> " if sys.stdin.isatty() else "").strip()
-    except EOFError:
-        return "/quit"
-    except KeyboardInterrupt:  # at the prompt there is no answer to stop
-        out.print()
-        return ""
-
-
-def _print_sources(answer: "Answer | None") -> None:
-    for source in answer.sources if answer else ():
-        cited = "bold" if answer and source.n in answer.cited else "dim"
-        out.print(f"\n[{cited}]\\[{source.n}] {escape(_place(asdict(source)))}[/{cited}]  {source.score:.3f}")
-        out.print(" ".join(source.text.split()), markup=False, style=cited if cited == "dim" else "")
-
-
-def _passage(number: int, passage: "Document") -> dict[str, Any]:
-    at = passage.metadata
-    return {
-        "n": number,
-        "source": at["source"],
-        "page": at["page"],
-        "section": at["section"],
-        "line": at["line"],
-        "start": at["start"],
-        "text": passage.page_content,
-        "score": round(float(at["score"]), 4),
-    }
-
-
-def _place(at: dict[str, Any]) -> str:
-    """Return where a passage is, as a person would look it up."""
-    where = f"page {at['page']}" if at["page"] else f"line {at['line']}" if at["line"] else at["section"]
-    return f"{_short(at['source'])}, {where}" if where else _short(at["source"])
-
-
-def _short(source: str) -> str:
-    """Return a path relative to the working directory where it lies below it."""
-    path = Path(source)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
-
-
-def _print_json(value: Any) -> None:
-    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    sys.stdout.write(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
 
 
 if __name__ == "__main__":

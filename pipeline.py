@@ -1,6 +1,6 @@
 """Settings come in; the parts, built and joined, go out: the one place where both paths are wired.
 
-a document   files → loaders.documents → splitter → embeddings → store          `ingest`
+a document   files → loaders.parsing → embeddings → store                      `build_parser`, `build_embeddings`
 a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
@@ -27,7 +27,6 @@ from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
 from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
-from errors import DocumentError
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,
@@ -35,11 +34,11 @@ from loaders.embeddings import (
     load_embeddings,
     load_token_counter,
 )
-from loaders.files import absolute
-from loaders.generations import CURRENT, open_new_generation, open_store, recorded_backend
+from loaders.formats.reading import Reading
+from loaders.generations import current, open_store, recorded_backend
 from loaders.onnx_encoder import FORM
+from loaders.parsing import Cutting, Limits, Parser
 from loaders.store import Store
-from loaders.sync import Progress, Splitting, SyncReport, remove_sources, sync
 from prompts import load_prompt
 from settings import ROOT, Settings
 
@@ -98,21 +97,33 @@ def build_embeddings(settings: Settings, identity: EmbedderIdentity) -> Embeddin
     )
 
 
-def build_splitting(settings: Settings) -> Splitting:
+def build_cutting(settings: Settings) -> Cutting:
     """Return how files are cut; a chunk is never longer than the embedder reads."""
     count_tokens, longest = load_token_counter(embedder_folder(settings))
     longest -= count_tokens(settings.passage_prompt)
-    return Splitting(count_tokens, min(settings.chunk_tokens, longest), settings.overlap_tokens)
+    passwords = tuple(filter(None, settings.passwords.get_secret_value().split(",")))
+    return Cutting(
+        count_tokens,
+        min(settings.chunk_tokens, longest),
+        settings.overlap_tokens,
+        Reading(passwords, settings.ocr),
+    )
+
+
+def build_parser(settings: Settings) -> Parser:
+    """Return the workers that read files, under the limits that the settings set."""
+    limits = Limits(settings.parse_seconds, settings.parse_memory)
+    return Parser(build_cutting(settings), workers=settings.workers, limits=limits)
 
 
 def has_index(settings: Settings) -> bool:
     """Tell whether anything was ever indexed."""
-    return (settings.store / CURRENT).is_file()
+    return current(settings.store) is not None
 
 
 def open_store_to_read(settings: Settings) -> AbstractContextManager[Store]:
-    """Open the store without loading a model."""
-    return open_store(settings.store, embedder_identity(settings))
+    """Open the store, whatever built it, without loading a model."""
+    return open_store(settings.store)
 
 
 @contextmanager
@@ -121,41 +132,6 @@ def open_index(settings: Settings) -> Iterator[Index]:
     identity = embedder_identity(settings)
     with open_store(settings.store, identity) as store:
         yield Index(store, build_embeddings(settings, identity))
-
-
-def ingest(
-    settings: Settings,
-    paths: Sequence[Path],
-    *,
-    rebuild: bool = False,
-    retry_failed: bool = False,
-    keep_missing: bool = False,
-    on_progress: Progress = lambda done, total, chunks: None,
-) -> SyncReport:
-    """Make the index hold the files at `paths`; with `rebuild`, in a new index that then takes the old one's place."""
-    open_ = open_new_generation if rebuild else partial(open_store, write=True)
-    identity = embedder_identity(settings, rebuild=rebuild)
-    with open_(settings.store, identity) as store:
-        return sync(
-            store,
-            paths,
-            embeddings=build_embeddings(settings, identity),
-            splitting=build_splitting(settings),
-            retry_failed=retry_failed,
-            keep_missing=keep_missing,
-            on_progress=on_progress,
-        )
-
-
-def remove(settings: Settings, path: Path) -> list[str]:
-    """Take a file, or all files below a folder, out of the index; return their paths."""
-    path = absolute(path)
-    with open_store(settings.store, embedder_identity(settings), write=True) as store:
-        sources = [s for s in store.catalog.sources() if Path(s) == path or path in Path(s).parents]
-        if not sources:
-            raise DocumentError(path, "nothing of it is indexed", "main.py documents lists what is")
-        remove_sources(store, sources)
-    return sources
 
 
 def build_search(settings: Settings, index: Index, *, limit: int) -> Search:

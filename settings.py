@@ -62,6 +62,35 @@ class Settings(BaseSettings):
         32, ge=0, le=1024, description="Tokens that a chunk repeats of the one before it; under half of a chunk."
     )
 
+    duplicates: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Least likeness of passages of which one is indexed: 1 equal ones only, 0 all are kept. "
+        "Those that differ in a number, a name or a negation are never alike.",
+    )
+    keep_vectors_days: float = Field(
+        30,
+        ge=0,
+        description="Days for which the vectors of deleted text are kept, in case it returns; "
+        "`documents remove` forgets at once.",
+    )
+    passwords: SecretStr = Field(
+        SecretStr(""), description="Passwords to try on encrypted files, with commas between them."
+    )
+    ocr: str = Field(
+        "",
+        pattern="^([a-zA-Z_]+([+][a-zA-Z_]+)*)?$",
+        description="Languages in which Tesseract reads scanned pages, such as eng or eng+deu. Empty: it does not.",
+    )
+    workers: int = Field(0, ge=0, description="Processes that read files. 0: one per core.")
+    parse_seconds: int = Field(60, ge=1, description="Longest time to read a file, in seconds.")
+    parse_memory: int = Field(2000, ge=500, description="Most memory to read a file, in megabytes (Linux).")
+    web: bool = Field(False, description="true: `ingest URL` may fetch web pages, from public addresses only.")
+    web_hosts: str = Field(
+        "", description="Hosts of your own network that may be fetched too, with commas between them: wiki.intra:8080."
+    )
+
     candidates: int = Field(100, ge=1, le=1000, description="Passages that each search leg (dense, keyword) brings.")
     keyword_weight: float = Field(
         0.5, ge=0, le=1, description="Share of the keyword leg in the fused score: 0 dense only, 1 keyword only."

@@ -4,172 +4,234 @@ Chroma and the keyword index are derived from it. A source's rows change in one 
 in the catalog whole or not at all.
 """
 
+import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from langchain_core.documents import Document
 
+from errors import StoreError
 from loaders import keywords
-from loaders.cleaning import searchable
 
-SCHEMA = """
+LAYOUT = 2  # raise it with every change of the tables
+SCHEMA = f"""
+PRAGMA user_version = {LAYOUT};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
-    source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT, splitting TEXT, failure TEXT NOT NULL);
+    source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT,
+    failure TEXT NOT NULL, note TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (
-    rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, source TEXT NOT NULL, page INTEGER, line INTEGER,
-    section TEXT NOT NULL,    start INTEGER NOT NULL, text TEXT NOT NULL, vector_key TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS chunks_of_source ON chunks (source);
+    rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, source TEXT NOT NULL, position INTEGER NOT NULL, page INTEGER,
+    line INTEGER, section TEXT NOT NULL, start INTEGER NOT NULL, text TEXT NOT NULL, vector_key TEXT NOT NULL,
+    exact TEXT NOT NULL, kept_by INTEGER);
+CREATE INDEX IF NOT EXISTS chunks_of_source ON chunks (source, position);
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
-CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS chunks_of_text ON chunks (exact, kept_by);
+CREATE INDEX IF NOT EXISTS chunks_of_keeper ON chunks (kept_by) WHERE kept_by IS NOT NULL;
+CREATE TABLE IF NOT EXISTS bands (
+    band INTEGER, kept INTEGER, chunk INTEGER, PRIMARY KEY (band, kept, chunk)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS bands_of_chunk ON bands (chunk);
+CREATE TABLE IF NOT EXISTS drops (source TEXT, page INTEGER, start INTEGER, reason TEXT, text TEXT);
+CREATE INDEX IF NOT EXISTS drops_of_source ON drops (source);
+CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, vector BLOB NOT NULL, unused_since REAL);
+CREATE INDEX IF NOT EXISTS vectors_unused ON vectors (unused_since) WHERE unused_since IS NOT NULL;
 """
 PLACE = ("source", "page", "line", "section", "start")  # a chunk's metadata, each a column
 BATCH = 500  # SQL variables in one statement
+DAY = 86_400.0  # seconds
 
 
 @dataclass(frozen=True)
 class SourceState:
-    """What the catalog knows of one file: its bytes, how it was split, and why it failed ("" when it did not)."""
+    """What the catalog knows of one file: its bytes, why it failed ("" when it did not), what of it was not read."""
 
     source: str
     size: int
     mtime_ns: int
+    ctime_ns: int
     sha256: str
-    splitting: str
     failure: str = ""
+    note: str = ""
+
+
+class Drop(NamedTuple):
+    """A passage that was left out of the index, and why; start counts characters, as a chunk's does."""
+
+    page: int | None
+    start: int
+    reason: str
+    text: str
+
+
+class Entry(NamedTuple):
+    """A chunk as the catalog takes it: place, verbatim text, its searchable form and the marks of its duplicates."""
+
+    id: str
+    page: int | None
+    line: int | None
+    section: str
+    start: int
+    text: str
+    searchable: str
+    vector_key: str
+    exact: str
+    bands: tuple[int, ...]
 
 
 class Catalog:
     """Keep sources, chunks, vectors and keywords in one SQLite file; safe to use from several threads."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file."""
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        """Open or create the file; raise StoreError when another version of this program made it."""
+        self.connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._lock = threading.RLock()
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")  # an acknowledged file survives a power cut
-        self._connection.executescript(SCHEMA)
-        keywords.create(self._connection)
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # an acknowledged file survives a power cut
+            "secure_delete=ON",  # what is removed is overwritten
+            "cache_size=-65536",  # 64 MB: the b-trees of 100,000 chunks
+        ):
+            self.connection.execute(f"PRAGMA {pragma}")
+        if self.rows("SELECT count(*) FROM sqlite_master")[0][0] and self.rows("PRAGMA user_version")[0][0] != LAYOUT:
+            self.connection.close()
+            raise StoreError(path, "another version of Groundwork made it", "run: python main.py ingest --rebuild PATH")
+        self.connection.executescript(SCHEMA)
+        keywords.create(self.connection)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self.connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make everything inside happen at once or not at all."""
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._connection.execute("COMMIT")
+                self.connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:  # SQLite has rolled back by itself where the disk is full
-                    self._connection.execute("ROLLBACK")
+                if self.connection.in_transaction:  # SQLite has rolled back by itself where the disk is full
+                    self.connection.execute("ROLLBACK")
                 raise
 
-    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
         with self._lock:
-            return self._connection.execute(sql, values).fetchall()
+            return self.connection.execute(sql, values).fetchall()
 
     def read_meta(self, key: str) -> str:
         """Return the value kept under `key`, or an empty string."""
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        rows = self.rows("SELECT value FROM meta WHERE key = ?", (key,))
         return str(rows[0][0]) if rows else ""
 
     def write_meta(self, key: str, value: str) -> None:
         """Keep `value` under `key`."""
-        self._rows("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        self.rows("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def sources(self) -> dict[str, SourceState]:
         """Return every known file, failed ones included, by its path."""
-        rows = self._rows("SELECT * FROM sources ORDER BY source")
-        return {str(row[0]): SourceState(*row) for row in rows}  # type: ignore[arg-type]
+        return {row[0]: SourceState(*row) for row in self.rows("SELECT * FROM sources ORDER BY source")}
 
-    def chunk_counts(self) -> dict[str, int]:
-        """Return the number of chunks of each source that has any."""
-        return {str(s): int(str(n)) for s, n in self._rows("SELECT source, count(*) FROM chunks GROUP BY source")}
+    def chunk_counts(self) -> dict[str, tuple[int, int]]:
+        """Return of each source that has any the number of its chunks, and how many of them are searched."""
+        sql = "SELECT source, count(*), count(*) - count(kept_by) FROM chunks GROUP BY source"
+        return {source: (all_, kept) for source, all_, kept in self.rows(sql)}
 
     def chunk_ids(self) -> list[str]:
-        """Return the ids of all chunks."""
-        return [str(row[0]) for row in self._rows("SELECT id FROM chunks ORDER BY rowid")]
+        """Return the ids of all chunks that are searched."""
+        return [row[0] for row in self.rows("SELECT id FROM chunks WHERE kept_by IS NULL ORDER BY rowid")]
 
-    def replace_source(self, state: SourceState, chunks: Sequence[Document], keys: Sequence[str]) -> list[str]:
-        """Put a file's chunks (with the keys of their vectors) in the place of its old ones; return the old ids."""
-        gone = self.remove_source(state.source)
-        values = (state.source, state.size, state.mtime_ns, state.sha256, state.splitting, state.failure)
-        self._connection.execute("INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?)", values)
-        for chunk, key in zip(chunks, keys, strict=True):
-            at = chunk.metadata
-            row = (chunk.id, *(at[name] for name in PLACE), chunk.page_content, key)
-            sql = f"INSERT INTO chunks (id, {', '.join(PLACE)}, text, vector_key) VALUES ({', '.join('?' * len(row))})"  # noqa: S608
-            cursor = self._connection.execute(sql, row)
-            keywords.add(self._connection, cursor.lastrowid or 0, searchable(chunk))
-        return gone
+    def write_source(self, state: SourceState) -> None:
+        """Remember a file's state, its chunks left as they are."""
+        values = (state.source, state.size, state.mtime_ns, state.ctime_ns, state.sha256, state.failure, state.note)
+        self.rows("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
-    def touch_source(self, state: SourceState) -> None:
-        """Remember a file's new size and time, its text being the same."""
-        self._rows(
-            "UPDATE sources SET size = ?, mtime_ns = ? WHERE source = ?", (state.size, state.mtime_ns, state.source)
+    def drops(self) -> list[tuple[str, Drop]]:
+        """Return (source, Drop) of everything that was left out, duplicates with the place of what stands for them."""
+        rows = self.rows("SELECT source, page, start, reason, text FROM drops ORDER BY source, page, start")
+        found = [(row[0], Drop(*row[1:])) for row in rows]
+        copies = self.rows(
+            "SELECT c.source, c.page, c.start, k.source, k.page, k.start, c.text FROM chunks c"
+            " JOIN chunks k ON k.rowid = c.kept_by ORDER BY c.source, c.position"
         )
+        for source, page, start, keeper, keeper_page, keeper_start, text in copies:
+            where = f"page {keeper_page}" if keeper_page else f"character {keeper_start}"
+            found.append((source, Drop(page, start, f"the same as in {keeper}, {where}", text)))
+        return found
 
-    def remove_source(self, source: str) -> list[str]:
-        """Forget a file; return the ids that its chunks had."""
-        rows = self._rows("SELECT rowid, id FROM chunks WHERE source = ?", (source,))
-        keywords.remove(self._connection, (row[0] for row in rows))
-        self._connection.execute("DELETE FROM chunks WHERE source = ?", (source,))
-        self._connection.execute("DELETE FROM sources WHERE source = ?", (source,))
-        return [str(row[1]) for row in rows]
+    def vector_keys(self, ids: Iterable[str]) -> dict[str, str]:
+        """Return the key of each chunk's vector by the chunk's id."""
+        found: dict[str, str] = {}
+        for part in batches(list(ids)):
+            found.update(self.rows(f"SELECT id, vector_key FROM chunks WHERE id IN ({_marks(part)})", part))  # type: ignore[arg-type]  # noqa: S608
+        return found
 
     def known_vectors(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
         """Return the vectors (float32, 1-D) that are already kept, by their keys."""
-        found, wanted = {}, list(dict.fromkeys(keys))
-        for at in range(0, len(wanted), BATCH):
-            part = wanted[at : at + BATCH]
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"  # noqa: S608
-            for key, blob in self._rows(sql, part):
-                found[str(key)] = np.frombuffer(blob, dtype=np.float32)  # type: ignore[call-overload]
+        found = {}
+        for part in batches(list(dict.fromkeys(keys))):
+            sql = f"SELECT key, vector FROM vectors WHERE key IN ({_marks(part)})"  # noqa: S608
+            found.update({key: np.frombuffer(blob, dtype=np.float32) for key, blob in self.rows(sql, part)})
         return found
 
     def add_vectors(self, vectors: dict[str, np.ndarray]) -> None:
         """Keep float32 vectors by their keys."""
         rows = [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors.items()]
-        self._connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
+        self.connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, NULL)", rows)
 
-    def drop_unused_vectors(self) -> None:
-        """Delete the vectors of text that no source holds any more: text can be guessed from them."""
-        self._rows("DELETE FROM vectors WHERE key NOT IN (SELECT vector_key FROM chunks)")
+    def forget_unused_vectors(self, after_days: float) -> None:
+        """Delete the vectors of text that no source has held for so long: text can be guessed from them."""
+        now = time.time()
+        used = "EXISTS (SELECT 1 FROM chunks WHERE vector_key = key AND kept_by IS NULL)"
+        self.rows(f"UPDATE vectors SET unused_since = ? WHERE unused_since IS NULL AND NOT {used}", (now,))  # noqa: S608
+        self.rows(f"UPDATE vectors SET unused_since = NULL WHERE unused_since IS NOT NULL AND {used}")  # noqa: S608
+        self.rows("DELETE FROM vectors WHERE unused_since <= ?", (now - after_days * DAY,))
 
     def stream_vectors(self) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield (ids, float32 matrix) of all chunks, a batch at a time."""
+        """Yield (ids, float32 matrix) of all chunks that are searched, a batch at a time."""
         last = 0
         sql = (
             "SELECT c.rowid, c.id, v.vector FROM chunks c JOIN vectors v ON v.key = c.vector_key"
-            " WHERE c.rowid > ? ORDER BY c.rowid LIMIT ?"
+            " WHERE c.rowid > ? AND c.kept_by IS NULL ORDER BY c.rowid LIMIT ?"
         )
-        while rows := self._rows(sql, (last, BATCH)):
-            last = int(str(rows[-1][0]))
-            yield [str(row[1]) for row in rows], np.stack([np.frombuffer(row[2], dtype=np.float32) for row in rows])  # type: ignore[call-overload]
+        while rows := self.rows(sql, (last, BATCH)):
+            last = rows[-1][0]
+            yield [row[1] for row in rows], np.stack([np.frombuffer(row[2], dtype=np.float32) for row in rows])
 
     def chunks(self, ids: Sequence[str]) -> list[Document]:
-        """Return the chunks with these ids, in this order; an unknown id is left out."""
+        """Return the chunks with these ids, in this order; an unknown id is left out.
+
+        Metadata: the chunk's place, and `also_in`, the other sources that hold the same text.
+        """
         by_id: dict[str, Document] = {}
-        for at in range(0, len(ids), BATCH):
-            part = ids[at : at + BATCH]
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT id, text, {', '.join(PLACE)} FROM chunks WHERE id IN ({marks})"  # noqa: S608
-            for id_, text, *place in self._rows(sql, part):
-                metadata = dict(zip(PLACE, place, strict=True))
-                by_id[str(id_)] = Document(id=str(id_), page_content=str(text), metadata=metadata)
+        copies = "(SELECT json_group_array(DISTINCT k.source) FROM chunks k WHERE k.kept_by = chunks.rowid)"
+        for part in batches(list(ids)):
+            sql = f"SELECT id, text, {copies}, {', '.join(PLACE)} FROM chunks WHERE id IN ({_marks(part)})"  # noqa: S608
+            for id_, text, also_in, *place in self.rows(sql, part):
+                at = dict(zip(PLACE, place, strict=True))
+                others = [source for source in sorted(json.loads(also_in)) if source != at["source"]]
+                by_id[id_] = Document(id=id_, page_content=text, metadata=at | {"also_in": others})
         return [by_id[id_] for id_ in ids if id_ in by_id]
 
     def search_keywords(self, query: str, limit: int) -> list[tuple[str, float]]:
         """Return (id, BM25 score) of the best chunks for the words of `query`, best first."""
         with self._lock:
-            return keywords.search(self._connection, query, limit)
+            return keywords.search(self.connection, query, limit)
+
+
+def batches[T](values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the values in parts that fit one SQL statement."""
+    for at in range(0, len(values), BATCH):
+        yield values[at : at + BATCH]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))

@@ -1,11 +1,13 @@
-"""An index directory comes in; its Store, locked and of the right embedder, goes out.
+"""An index directory comes in; its Store, locked and of the right kind, goes out.
 
 store/
-  lock              held by every process that uses the index: shared to search, alone to change it
+  lock              held by whoever changes the index
   CURRENT           the name of the generation in use
-  0001/             a generation: all that one embedder made
+  0001/             a generation: all that one embedder and one way of cutting made
+    lock              held by every process that uses it: shared to search, alone to change it
     catalog.sqlite    sources, chunks, vectors, keywords: the truth
     chroma-0001/      Chroma, derived from it
+  0002/             another one: under construction, or kept for `documents rollback`
 """
 
 import errno
@@ -15,8 +17,9 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -26,40 +29,33 @@ from loaders.embeddings import EmbedderIdentity
 from loaders.store import CATALOG, Store, needs_repair
 
 CURRENT = "CURRENT"
-EMBEDDER = "embedder"  # the catalog's note of what made its vectors
+EMBEDDER, CUTTING = "embedder", "cutting"  # the catalog's notes of what made its vectors, and its chunks
 FIRST = "0001"
+WAIT = 10.0  # seconds that a process waits for another one to be done
 ROOM = "make room on the disk or set RAG_STORE to another one, then run the command again: nothing indexed is lost"
 REBUILD = "build it anew: python main.py ingest --rebuild PATH"
 
 
 @contextmanager
-def open_store(directory: Path, embedder: EmbedderIdentity, *, write: bool = False) -> Iterator[Store]:
-    """Open the index in `directory` under a lock.
+def open_store(
+    directory: Path, embedder: EmbedderIdentity | None = None, *, write: bool = False, wait: float = WAIT
+) -> Iterator[Store]:
+    """Open the generation in use, waiting up to `wait` seconds for whoever holds it.
 
-    Raise StoreError when there is none to read or its files can't be used, StoreLocked when another process changes it,
-    StoreMismatch when another embedder built it.
+    Raise StoreError when there is none to read or its files can't be used, StoreLocked when another process goes on
+    using it, StoreMismatch when another embedder built it; without `embedder`, any will do.
     """
-    if not write and not (directory / CURRENT).is_file():
+    if not write and current(directory) is None:
         raise StoreError(directory, "there is no index here", "run: python main.py ingest PATH")
-    with _locked(directory, exclusive=write) as lock, _errors_of(directory):
-        name = _current(directory)
-        if not write and needs_repair(directory / name):
-            _take(lock, directory, exclusive=True)
-            name = _current(directory)
+    with (
+        _writing(directory, wait if write else None),
+        _errors_of(directory),
+        _generation(directory, wait, write=write) as name,
+    ):
         store = Store(directory / name)
-        if not write:
-            _take(lock, directory, exclusive=False)  # the repair is done: other readers may come in
         try:
-            built_by = store.catalog.read_meta(EMBEDDER)
-            if not built_by:
-                store.catalog.write_meta(EMBEDDER, embedder.as_json())
-            elif built_by != embedder.as_json():
-                raise StoreMismatch(
-                    directory,
-                    f"it was built by another embedder ({built_by})",
-                    f"set it back, or re-embed everything with {embedder.name}: python main.py ingest --rebuild PATH",
-                )
-            if write:
+            _check_embedder(store, directory, embedder)
+            if write and not (directory / CURRENT).is_file():
                 _switch(directory, name)
             yield store
         finally:
@@ -67,47 +63,97 @@ def open_store(directory: Path, embedder: EmbedderIdentity, *, write: bool = Fal
 
 
 @contextmanager
-def open_new_generation(directory: Path, embedder: EmbedderIdentity) -> Iterator[Store]:
-    """Open an empty index beside the present one; it takes the other's place when the block ends without an error."""
-    with _locked(directory, exclusive=True), _errors_of(directory):
-        old = [path for path in directory.iterdir() if path.name.isdigit()]
-        name = f"{max([int(path.name) for path in old], default=0) + 1:04d}"
+def open_new_generation(
+    directory: Path, embedder: EmbedderIdentity, *, wait: float = WAIT
+) -> Iterator[tuple[Store, Catalog | None]]:
+    """Open an empty index beside the one in use, which goes on answering; give that one's catalog with it.
+
+    When the block ends without an error the new one takes its place, and the old one is kept for a rollback.
+    """
+    with _writing(directory, wait), _errors_of(directory):
+        before = current(directory)
+        names = generations(directory)
+        name = f"{int(names[-1]) + 1:04d}" if names else FIRST
         store = Store(directory / name)
+        old = _readable(directory / before / CATALOG) if before else None
         try:
             store.catalog.write_meta(EMBEDDER, embedder.as_json())
-            yield store
+            yield store, old
         except BaseException:
             store.close()
             shutil.rmtree(directory / name, ignore_errors=True)
             raise
+        finally:
+            if old:
+                old.close()
         store.close()
         _switch(directory, name)
-        for path in old:
-            shutil.rmtree(path, ignore_errors=True)
+        for unused in names:
+            if unused != before:
+                _delete_unused(directory / unused)
 
 
-def recorded_backend(directory: Path) -> str:
-    """Return which form of the embedder built the index in `directory`; an empty string where there is no index."""
-    if not (directory / CURRENT).is_file():
-        return ""
-    with _errors_of(directory):
-        catalog = Catalog(directory / _current(directory) / CATALOG)
-        try:
-            built_by = catalog.read_meta(EMBEDDER)
-        finally:
-            catalog.close()
-    return str(json.loads(built_by).get("backend", "torch")) if built_by else ""
+def use_earlier(directory: Path) -> str:
+    """Make the generation before the one in use the one in use again, and return its name."""
+    with _writing(directory, WAIT), _errors_of(directory):
+        now = current(directory)
+        earlier = [name for name in generations(directory) if now and name < now]
+        if not earlier:
+            raise StoreError(directory, "there is no earlier index to go back to", "ingest --rebuild makes a new one")
+        _switch(directory, earlier[-1])
+        return earlier[-1]
 
 
-def _current(directory: Path) -> str:
-    """Return the name of the generation in use, the first one's in a new directory."""
+def forget_earlier(directory: Path) -> None:
+    """Delete every generation but the one in use: what was removed from that one must not come back."""
+    with _writing(directory, WAIT):
+        for name in generations(directory):
+            if name != current(directory):
+                _delete_unused(directory / name)
+
+
+def generations(directory: Path) -> list[str]:
+    """Return the names of all generations, oldest first."""
+    return sorted(path.parent.name for path in directory.glob(f"*/{CATALOG}") if path.parent.name.isdigit())
+
+
+def current(directory: Path) -> str | None:
+    """Return the name of the generation in use, or None where nothing was ever indexed."""
     pointer = directory / CURRENT
     if not pointer.is_file():
-        return FIRST
+        return None
     name = pointer.read_text(errors="replace").strip()
     if not re.fullmatch(r"\d{4,}", name) or not (directory / name / CATALOG).is_file():
         raise StoreError(pointer, f"it names no generation ({name[:40]!r}), or one without its catalog", REBUILD)
     return name
+
+
+def read_note(directory: Path, key: str) -> str:
+    """Return what the catalog in use notes under EMBEDDER, CUTTING or another key; an empty string without an index."""
+    with _errors_of(directory):
+        name = current(directory)
+        if name is None:
+            return ""
+        with closing(Catalog(directory / name / CATALOG)) as catalog:
+            return catalog.read_meta(key)
+
+
+def recorded_backend(directory: Path) -> str:
+    """Return which form of the embedder built the index in `directory`; an empty string where there is no index."""
+    built_by = read_note(directory, EMBEDDER)
+    return str(json.loads(built_by).get("backend", "torch")) if built_by else ""
+
+
+def _check_embedder(store: Store, directory: Path, embedder: EmbedderIdentity | None) -> None:
+    built_by = store.catalog.read_meta(EMBEDDER)
+    if embedder and not built_by:
+        store.catalog.write_meta(EMBEDDER, embedder.as_json())
+    elif embedder and built_by != embedder.as_json():
+        raise StoreMismatch(
+            directory,
+            f"it was built by another embedder ({built_by})",
+            f"set it back, or embed everything again with {embedder.name}: python main.py ingest --rebuild",
+        )
 
 
 def _switch(directory: Path, name: str) -> None:
@@ -118,26 +164,85 @@ def _switch(directory: Path, name: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(directory / CURRENT)
+    folder = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name's change, too
+    finally:
+        os.close(folder)
 
 
 @contextmanager
-def _locked(directory: Path, *, exclusive: bool) -> Iterator[TextIO]:
+def _writing(directory: Path, wait: float | None) -> Iterator[None]:
+    """Hold the index directory's lock, unless `wait` is None; make the directory where it is missing."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # vectors give away their text
-        lock = (directory / "lock").open("a+")
     except OSError as error:
         reason = f"no index can be kept here ({error.strerror})"
         raise StoreError(directory, reason, "set RAG_STORE to a folder of yours with room in it") from None
+    if wait is None:
+        yield
+        return
+    with _lock_file(directory) as lock:
+        _take(lock, directory, wait, exclusive=True)
+        yield
+
+
+@contextmanager
+def _generation(directory: Path, wait: float, *, write: bool) -> Iterator[str]:
+    """Hold the lock of the generation in use, alone while it is repaired, and yield its name."""
+    while True:
+        name = current(directory) or FIRST
+        (directory / name).mkdir(exist_ok=True)
+        with _lock_file(directory / name) as lock:
+            _take(lock, directory, wait, exclusive=write)
+            if not write and needs_repair(directory / name):
+                _take(lock, directory, wait, exclusive=True)
+                Store(directory / name).close()
+                _take(lock, directory, wait, exclusive=False)
+            if name == (current(directory) or FIRST):  # else it was switched while this process waited
+                yield name
+                return
+
+
+def _readable(path: Path) -> Catalog | None:
+    """Return the catalog at `path`, or None when it is too old or too damaged to lend its vectors."""
+    try:
+        return Catalog(path)
+    except (StoreError, sqlite3.DatabaseError):
+        return None
+
+
+def _delete_unused(folder: Path) -> None:
+    """Delete a generation, unless a process that opened it before still reads it: the next rebuild will then."""
+    with _lock_file(folder) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _lock_file(folder: Path) -> Iterator[TextIO]:
+    try:
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        reason = f"no index can be kept here ({error.strerror})"
+        raise StoreError(folder, reason, "set RAG_STORE to a folder of yours with room in it") from None
     with lock:
-        _take(lock, directory, exclusive=exclusive)
         yield lock
 
 
-def _take(lock: TextIO, directory: Path, *, exclusive: bool) -> None:
-    try:
-        fcntl.flock(lock, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise StoreLocked(directory, "another process is using this index", "try again when it is done") from None
+def _take(lock: TextIO, directory: Path, wait: float, *, exclusive: bool) -> None:
+    until = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise StoreLocked(directory, "another process is using this index", "try again when it is done") from None
+            time.sleep(0.05)
 
 
 @contextmanager

@@ -18,6 +18,11 @@ def create(connection: sqlite3.Connection) -> None:
     )
 
 
+def drop(connection: sqlite3.Connection) -> None:
+    """Delete the index."""
+    connection.execute("DROP TABLE IF EXISTS keywords")
+
+
 def add(connection: sqlite3.Connection, rowid: int, text: str) -> None:
     """Index `text`, cleaned before, under `rowid`."""
     connection.execute("INSERT INTO keywords (rowid, text) VALUES (?, ?)", (rowid, " ".join(words(text))))

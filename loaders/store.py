@@ -1,20 +1,24 @@
 """A generation's directory comes in; a healthy Store, the catalog and Chroma as one, goes out."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from langchain_core.documents import Document
 
 from loaders.catalog import Catalog
+from loaders.changes import Changes, rebuild_keywords
 from loaders.vectorstore import VectorIndex
 
-CHROMA, CLEAN = (
-    "chroma",
-    "chroma_clean",
-)  # the catalog's notes: Chroma's directory, and whether its last writer finished
 CATALOG = "catalog.sqlite"
+CHROMA = "chroma"  # the catalog's note of Chroma's directory
+# The catalog's notes of its last change, and of the last one that Chroma holds too; after a crash the two differ.
+CHANGE, IN_CHROMA = "change", "change_in_chroma"
+Vectors = dict[str, np.ndarray]  # chunk id → float32 vector
+Edit = Callable[[Changes], Vectors]  # writes to the catalog, says what that changed; returns the vectors of what is new
 
 
 class Store:
@@ -25,35 +29,74 @@ class Store:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.catalog = Catalog(directory / CATALOG)
-        if not _is_sound(self.catalog, directory):
-            self._rebuild(self.catalog.read_meta(CHROMA))
-        self.vectors = VectorIndex(directory / self.catalog.read_meta(CHROMA))
+        self._behind = ThreadPoolExecutor(1, thread_name_prefix="chroma")
+        self._writing: Future[None] | None = None
+        self._change = self._in_chroma = int(self.catalog.read_meta(CHANGE) or 0)
+        if is_sound(self.catalog, directory):
+            self.vectors = VectorIndex(directory / self.catalog.read_meta(CHROMA))
+        else:
+            self.vectors = self._filled_index()
 
-    def _rebuild(self, old: str) -> None:
-        """Fill a new Chroma directory from the catalog's vectors, embedding nothing."""
+    def close(self) -> None:
+        """Let go of the files."""
+        self._behind.shutdown()
+        self.vectors.close()
+        self.catalog.close()
+
+    @contextmanager
+    def changing(self) -> Iterator[Callable[[Edit], None]]:
+        """Yield a function that applies an edit: the catalog first, in one transaction, then Chroma, in the background.
+
+        Chroma has caught up when the block ends; whoever opens the store after a crash inside it rebuilds Chroma.
+        """
+        try:
+            yield self._apply
+        finally:
+            self._wait()
+            if self._in_chroma == self._change:
+                self.catalog.write_meta(IN_CHROMA, str(self._change))
+
+    def _apply(self, edit: Edit) -> None:
+        changes = Changes()
+        with self.catalog.transaction():
+            vectors = edit(changes)
+            self.catalog.write_meta(CHANGE, str(self._change + 1))
+            self._change += 1
+        self._wait()
+        self._writing = self._behind.submit(self._follow, sorted(changes.gone), vectors, self._change)
+
+    def _follow(self, gone: list[str], vectors: Vectors, change: int) -> None:
+        self.vectors.delete(gone)
+        if vectors:
+            self.vectors.upsert(list(vectors), np.stack(list(vectors.values())))
+        self._in_chroma = change
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
+
+    def rebuild(self) -> None:
+        """Make Chroma and the keyword index anew from the catalog, embedding nothing."""
+        with self.catalog.transaction():
+            rebuild_keywords(self.catalog)
+        self.vectors.close()
+        self.vectors = self._filled_index()
+
+    def _filled_index(self) -> VectorIndex:
+        old = self.catalog.read_meta(CHROMA)
         name = f"chroma-{int(old.partition('-')[2] or 0) + 1:04d}"  # Chroma 1.5.9 can't reuse a path in one process
         shutil.rmtree(self.directory / name, ignore_errors=True)
         index = VectorIndex(self.directory / name)
         for ids, vectors in self.catalog.stream_vectors():
             index.upsert(ids, vectors)
-        index.close()
-        self.catalog.write_meta(CHROMA, name)
-        self.catalog.write_meta(CLEAN, "yes")
+        with self.catalog.transaction():
+            self.catalog.write_meta(CHROMA, name)
+            self.catalog.write_meta(IN_CHROMA, str(self._change))
         for path in self.directory.glob("chroma-*"):
             if path.name != name:
                 shutil.rmtree(path, ignore_errors=True)
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Mark Chroma as unfinished while it is written: whoever opens the store after a crash rebuilds it."""
-        self.catalog.write_meta(CLEAN, "no")
-        yield
-        self.catalog.write_meta(CLEAN, "yes")
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self.vectors.close()
-        self.catalog.close()
+        return index
 
     def dense(self, vector: list[float], limit: int) -> list[tuple[str, float]]:
         """Return (chunk id, cosine similarity) of the chunks nearest to a query's vector."""
@@ -67,34 +110,18 @@ class Store:
         """Return the chunks with these ids."""
         return self.catalog.chunks(ids)
 
-    def damage(self) -> list[str]:
-        """Compare Chroma with the catalog; return one line for each thing that is wrong."""
-        wanted, held = set(self.catalog.chunk_ids()), self.vectors.ids()
-        lines = []
-        if missing := len(wanted - held):
-            lines.append(f"{missing} of {len(wanted)} chunks are missing from Chroma")
-        if stray := len(held - wanted):
-            lines.append(f"{stray} vectors in Chroma belong to no chunk")
-        lost = tried = 0
-        for ids, vectors in self.catalog.stream_vectors():
-            for at in range(0, len(ids), max(1, len(wanted) // 64)):  # about 64 canaries over the whole index
-                tried += 1
-                near = self.vectors.nearest(vectors[at].tolist(), 1)
-                lost += not near or float(near[0][1]) < 0.999  # an equal text elsewhere is as good
-        if lost:
-            lines.append(f"{lost} of {tried} stored vectors do not find themselves")
-        return lines
-
 
 def needs_repair(directory: Path) -> bool:
     """Tell whether opening the generation would write to it: its last writer was interrupted, or Chroma is gone."""
     catalog = Catalog(directory / CATALOG)
     try:
-        return not _is_sound(catalog, directory)
+        return not is_sound(catalog, directory)
     finally:
         catalog.close()
 
 
-def _is_sound(catalog: Catalog, directory: Path) -> bool:
+def is_sound(catalog: Catalog, directory: Path) -> bool:
+    """Tell whether Chroma holds what the catalog holds, as far as the catalog's notes tell."""
     chroma = catalog.read_meta(CHROMA)
-    return bool(chroma) and catalog.read_meta(CLEAN) == "yes" and (directory / chroma).is_dir()
+    same = catalog.read_meta(CHANGE) == catalog.read_meta(IN_CHROMA)
+    return bool(chroma) and same and (directory / chroma).is_dir()

@@ -1,30 +1,29 @@
 """Files and folders come in; an index that holds exactly what stands in them, and a report on the work, go out."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b, file_digest
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
-from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from errors import DocumentError, one_line
-from loaders.catalog import SourceState
-from loaders.cleaning import searchable
-from loaders.documents import SUFFIXES, load_documents
+from errors import one_line
+from loaders.catalog import Catalog, SourceState
+from loaders.changes import Changes, remove_source, replace_source, settle
+from loaders.documents import no_reader
 from loaders.files import absolute, find_files
-from loaders.splitter import split_documents
-from loaders.store import Store
+from loaders.parsing import Parsed, Parser
+from loaders.store import Store, Vectors
 
-GROUP_CHUNKS = 512  # chunks embedded and committed together: enough to sort by length, little to lose
-SPLITTER_VERSION = 1  # raise it when the splitter or `searchable` changes what they return
+GROUP_CHUNKS = 512  # chunks embedded and committed together: enough to keep all cores busy, little to lose
+FRESH = 2.0  # seconds; a file changed so lately may change again without its times showing it
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that is not in the index, and why."""
+    """A file that is not in the index, or not whole, and why."""
 
     source: str
     reason: str
@@ -38,27 +37,17 @@ class SyncReport:
     unchanged: int = 0
     skipped: list[Problem] = field(default_factory=list)
     failed: list[Problem] = field(default_factory=list)
+    partial: list[Problem] = field(default_factory=list)  # read, but not all of it
     removed: list[str] = field(default_factory=list)
     chunks: int = 0
+    searched: int = 0  # chunks less the dropped duplicates
     embedded: int = 0
+    rebuilt: bool = False  # in a new index that took the old one's place
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Splitting:
-    """How files are cut: sizes in the embedder's tokens, counted by `count_tokens`."""
-
-    count_tokens: Callable[[str], int]
-    chunk_tokens: int
-    overlap_tokens: int
-
-    @property
-    def fingerprint(self) -> str:
-        """Change whenever the same file would be cut otherwise."""
-        return f"v{SPLITTER_VERSION} {self.chunk_tokens}/{self.overlap_tokens}"
-
-
 Progress = Callable[[int, int, int], None]  # files done, files in all, chunks embedded so far
+File = tuple[SourceState, Path]
 
 
 def sync(
@@ -66,127 +55,169 @@ def sync(
     paths: Sequence[Path],
     *,
     embeddings: Embeddings,
-    splitting: Splitting,
+    parser: Parser,
+    pages: Mapping[str, Path] | None = None,
+    duplicates: float = 0.0,
+    vectors_from: Catalog | None = None,
     retry_failed: bool = False,
     keep_missing: bool = False,
+    keep_vectors_days: float = 0.0,
     on_progress: Progress = lambda done, total, chunks: None,
 ) -> SyncReport:
-    """Make the index hold exactly the files at `paths`, and return what was done.
+    """Make the index hold exactly the files at `paths` and the web pages in `pages` (URL → file); report on it.
 
-    Unchanged files are left alone and only text without a vector is embedded. What was indexed under a given
-    folder and is no longer there is removed, unless `keep_missing`. A file that can't be read is reported and
-    stops nothing. Files that failed are tried again when they change, or all of them with `retry_failed`. Work is
+    Unchanged files are left alone and only text without a vector is embedded, here or in the catalog `vectors_from`.
+    What was indexed under a given folder and is no longer there is removed, unless `keep_missing`. A file that can't be
+    read is reported and stops nothing; it is tried again when it changes, or with `retry_failed`. Passages at least
+    `duplicates` alike are indexed once. Vectors without a text are forgotten after `keep_vectors_days`. Work is
     committed group by group: what an interruption leaves is a smaller index, never a wrong one.
     """
     began, report = time.perf_counter(), SyncReport()
-    files = list(dict.fromkeys(file for path in paths for file in find_files(absolute(path))))
+    files = {str(file): file for path in paths for file in find_files(absolute(path))} | dict(pages or {})
     known = store.catalog.sources()
-    group: list[tuple[SourceState, list[Document]]] = []
-    for number, path in enumerate(files, 1):
-        if loaded := _examine(path, known.get(str(path)), splitting, report, store, retry_failed=retry_failed):
-            group.append(loaded)
-        if sum(len(chunks) for _, chunks in group) >= GROUP_CHUNKS or number == len(files):
-            report.embedded += _commit(store, group, embeddings)
-            group = []
-        on_progress(number, len(files), report.embedded)
-    if not keep_missing:
-        found = {str(path) for path in files}
-        folders = [absolute(path) for path in paths if path.is_dir()]
-        report.removed = [s for s in known if s not in found and any(f in Path(s).parents for f in folders)]
-        remove_sources(store, report.removed)
-    store.catalog.drop_unused_vectors()
-    counts = store.catalog.chunk_counts()
-    report.chunks = sum(counts.get(str(path), 0) for path in files)
+    to_read = [
+        file for file in (_examine(*f, known, report, store, retry_failed=retry_failed) for f in files.items()) if file
+    ]
+    done = len(files) - len(to_read)
+    on_progress(done, len(files), 0)
+    with store.changing() as change:
+        for group in _groups(to_read, parser):
+            change(lambda changes, group=group: _write(store, group, changes, embeddings, vectors_from, duplicates, report))  # type: ignore[misc]
+            done += len(group)
+            on_progress(done, len(files), report.embedded)
+        if not keep_missing:
+            folders = [absolute(path) for path in paths if path.is_dir()]
+            report.removed = [s for s in known if s not in files and any(f in Path(s).parents for f in folders)]
+            if report.removed:
+                change(lambda changes: _remove(store, report.removed, changes, embeddings, duplicates))
+    if to_read or report.removed:
+        store.catalog.forget_unused_vectors(keep_vectors_days)
+    _count(store, files, report)
     report.seconds = time.perf_counter() - began
     return report
 
 
-def remove_sources(store: Store, sources: Sequence[str]) -> None:
-    """Take these files out of the index, their vectors included."""
-    if not sources:
-        return
-    with store.changing():
-        with store.catalog.transaction():
-            gone = [id_ for source in sources for id_ in store.catalog.remove_source(source)]
-            store.catalog.drop_unused_vectors()
-        store.vectors.delete(gone)
+def remove_sources(store: Store, sources: Sequence[str], *, embeddings: Embeddings, duplicates: float) -> None:
+    """Take these files out of the index, their vectors included; passages that they stood for take their place."""
+    with store.changing() as change:
+        change(lambda changes: _remove(store, sources, changes, embeddings, duplicates))
+    store.catalog.forget_unused_vectors(0)
 
 
 def _examine(
-    path: Path, known: SourceState | None, splitting: Splitting, report: SyncReport, store: Store, *, retry_failed: bool
-) -> tuple[SourceState, list[Document]] | None:
-    """Return a file's state and chunks when the index has to change for it; count it in the report."""
-    source = str(path)
+    source: str,
+    path: Path,
+    known: Mapping[str, SourceState],
+    report: SyncReport,
+    store: Store,
+    *,
+    retry_failed: bool,
+) -> File | None:
+    """Return a file's state and path when it has to be read; else count it in the report."""
     if not source.isprintable():  # SQLite and JSON can't hold the stand-ins of bytes that are no UTF-8
         report.failed.append(Problem(ascii(source), "its name is not plain UTF-8 text: rename it"))
         return None
-    if path.suffix.lower() not in SUFFIXES:
-        report.skipped.append(Problem(source, f"no loader for suffix '{path.suffix}'" if path.suffix else "no suffix"))
+    if reason := no_reader(path):
+        report.skipped.append(Problem(source, reason))
         return None
+    before = known.get(source)
     try:
-        state = _state(path, known, splitting)
+        state = _state(source, path, before)
     except OSError as error:  # what was indexed of it stays: the file may be readable again tomorrow
         report.failed.append(Problem(source, one_line(error).lower()))
         return None
-    same = known is not None and (known.sha256, known.splitting) == (state.sha256, state.splitting)
-    if known and same and not (known.failure and retry_failed):
-        if known.mtime_ns != state.mtime_ns:
-            store.catalog.touch_source(state)
-        if known.failure:
-            report.failed.append(Problem(source, known.failure))
-        else:
-            report.unchanged += 1
-        return None
-    try:
-        documents = load_documents(path)
-    except DocumentError as error:
-        report.failed.append(Problem(source, f"{error.reason}: {error.remedy}"))
-        return replace(state, failure=f"{error.reason}: {error.remedy}"), []
-    report.read += 1
-    chunks = split_documents(
-        documents,
-        count_tokens=splitting.count_tokens,
-        chunk_tokens=splitting.chunk_tokens,
-        overlap_tokens=splitting.overlap_tokens,
-    )
-    return state, chunks
-
-
-def _state(path: Path, known: SourceState | None, splitting: Splitting) -> SourceState:
-    """Return the file's state; its bytes are hashed only when its size or time differ from what is known."""
-    stat = path.stat()
-    if known and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-        digest = known.sha256
+    if before is None or before.sha256 != state.sha256 or (before.failure and retry_failed):
+        return state, path
+    if before != (state := replace(state, failure=before.failure, note=before.note)):
+        store.catalog.write_source(state)
+    if before.failure:
+        report.failed.append(Problem(source, before.failure))
     else:
-        with path.open("rb") as stream:
-            digest = file_digest(stream, "sha256").hexdigest()
-    return SourceState(str(path), stat.st_size, stat.st_mtime_ns, digest, splitting.fingerprint)
+        report.unchanged += 1
+    return None
 
 
-def _commit(store: Store, group: list[tuple[SourceState, list[Document]]], embeddings: Embeddings) -> int:
-    """Embed what has no vector yet, write the group's files and return how many texts were embedded."""
-    if not group:
-        return 0
-    texts = {_key(text): text for _, chunks in group for text in map(searchable, chunks)}
-    vectors = store.catalog.known_vectors(texts)
-    missing = [key for key in texts if key not in vectors]
-    if missing:
-        made = embeddings.embed_documents([texts[key] for key in missing])
-        vectors |= {key: np.asarray(vector, dtype=np.float32) for key, vector in zip(missing, made, strict=True)}
-    old: set[str] = set()
-    new: dict[str, np.ndarray] = {}
-    with store.changing():
-        with store.catalog.transaction():
-            store.catalog.add_vectors({key: vectors[key] for key in missing})
-            for state, chunks in group:
-                keys = [_key(searchable(chunk)) for chunk in chunks]
-                old.update(store.catalog.replace_source(state, chunks, keys))
-                new |= {str(chunk.id): vectors[key] for chunk, key in zip(chunks, keys, strict=True)}
-        store.vectors.delete(sorted(old - new.keys()))
-        if new:
-            store.vectors.upsert(list(new), np.stack(list(new.values())))
-    return len(missing)
+def _state(source: str, path: Path, known: SourceState | None) -> SourceState:
+    """Return the file's state; its bytes are hashed only when its size or times differ from what is known."""
+    stat = path.stat()
+    if known and (known.size, known.mtime_ns, known.ctime_ns) == (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns):
+        return known
+    with path.open("rb") as stream:
+        digest = file_digest(stream, "sha256").hexdigest()
+    settled = abs(time.time() - stat.st_ctime) > FRESH
+    return SourceState(source, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns if settled else 0, digest)
 
 
-def _key(text: str) -> str:
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+def _groups(files: Sequence[File], parser: Parser) -> Iterator[list[tuple[SourceState, Parsed]]]:
+    """Yield the files as parsed, in groups of about GROUP_CHUNKS chunks."""
+    group: list[tuple[SourceState, Parsed]] = []
+    parsed_files = parser.parse_all((state.source, path) for state, path in files)
+    for (state, _), parsed in zip(files, parsed_files, strict=True):
+        group.append((replace(state, failure=parsed.failure, note=parsed.note), parsed))
+        if sum(len(parsed.entries) for _, parsed in group) >= GROUP_CHUNKS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _write(
+    store: Store,
+    group: list[tuple[SourceState, Parsed]],
+    changes: Changes,
+    embeddings: Embeddings,
+    vectors_from: Catalog | None,
+    duplicates: float,
+    report: SyncReport,
+) -> Vectors:
+    """Put a group of files into the catalog, inside its transaction; return the vectors of what is new to search."""
+    for state, parsed in group:
+        replace_source(store.catalog, state, parsed.entries, parsed.drops, changes)
+    settle(store.catalog, duplicates, changes)
+    vectors, embedded = _embed(store.catalog, changes, embeddings, vectors_from)
+    report.embedded += embedded
+    for state, _ in group:
+        if state.failure:
+            report.failed.append(Problem(state.source, state.failure))
+        else:
+            report.read += 1
+    return vectors
+
+
+def _remove(
+    store: Store, sources: Iterable[str], changes: Changes, embeddings: Embeddings, duplicates: float
+) -> Vectors:
+    for source in sources:
+        remove_source(store.catalog, source, changes)
+    settle(store.catalog, duplicates, changes)
+    return _embed(store.catalog, changes, embeddings, None)[0]
+
+
+def _embed(
+    catalog: Catalog, changes: Changes, embeddings: Embeddings, vectors_from: Catalog | None
+) -> tuple[Vectors, int]:
+    """Return the vector of each chunk that is new to search, and how many texts had to be embedded for that."""
+    keys = catalog.vector_keys(changes.new)
+    vectors = catalog.known_vectors(keys.values())
+    if vectors_from:
+        borrowed = vectors_from.known_vectors(key for key in keys.values() if key not in vectors)
+        catalog.add_vectors(borrowed)
+        vectors |= borrowed
+    texts = {key: changes.new[id_] for id_, key in keys.items() if key not in vectors}
+    order = sorted(texts, key=lambda key: -len(texts[key]))  # the longest first, so that no core waits for it
+    for part in (order[at : at + GROUP_CHUNKS] for at in range(0, len(order), GROUP_CHUNKS)):
+        made = embeddings.embed_documents([texts[key] for key in part])
+        new = {key: np.asarray(vector, dtype=np.float32) for key, vector in zip(part, made, strict=True)}
+        catalog.add_vectors(new)
+        vectors |= new
+    return {id_: vectors[key] for id_, key in keys.items()}, len(texts)
+
+
+def _count(store: Store, files: Iterable[str], report: SyncReport) -> None:
+    counts, states = store.catalog.chunk_counts(), store.catalog.sources()
+    for source in files:
+        all_, searched = counts.get(source, (0, 0))
+        report.chunks += all_
+        report.searched += searched
+        if source in states and states[source].note:
+            report.partial.append(Problem(source, states[source].note))

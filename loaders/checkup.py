@@ -1,0 +1,96 @@
+"""A generation's directory comes in; what is damaged in it goes out, a line for each thing.
+
+The examination runs in a process of its own: damaged files make Chroma 1.5.9 abort it, or answer wrongly without an
+error, which only stored vectors that no longer find themselves give away.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from errors import StoreError
+from loaders.store import CATALOG, Store
+
+CANARIES = 64
+SECONDS = 600.0
+TRUTH = "the catalog itself"  # how a line begins when no rebuilding from the catalog helps
+
+
+def examine(directory: Path) -> list[str]:
+    """Compare Chroma and the keyword index with the catalog, in a child process that may die of it."""
+    import multiprocessing
+
+    from pebble import ProcessExpired, ProcessPool
+
+    with ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            found: list[str] = pool.schedule(damage, args=(directory,), timeout=SECONDS).result()
+        except ProcessExpired as error:
+            return [f"Chroma's files are so damaged that they end the program (exit code {error.exitcode})"]
+        except TimeoutError:
+            pool.stop()
+            return [f"Chroma did not answer within {SECONDS:.0f} s"]
+    return found
+
+
+def damage(directory: Path) -> list[str]:
+    """Return a line for each thing that is wrong in the generation, in this process."""
+    try:
+        store = Store(directory)
+    except sqlite3.DatabaseError as error:
+        return [f"{TRUTH} can't be read ({error})"]
+    except StoreError as error:
+        return [error.reason]
+    try:
+        return [*_catalog_damage(store), *_keyword_damage(store), *_chroma_damage(store)]
+    except StoreError as error:
+        return [error.reason]
+    finally:
+        store.close()
+
+
+def _catalog_damage(store: Store) -> list[str]:
+    verdict = store.catalog.rows("PRAGMA quick_check(1)")[0][0]
+    lines = [] if verdict == "ok" else [f"{TRUTH} is damaged ({verdict})"]
+    sql = (
+        "SELECT count(*) FROM chunks WHERE kept_by IS NULL AND vector_key NOT IN (SELECT key FROM vectors)"
+        " UNION ALL SELECT count(*) FROM chunks WHERE source NOT IN (SELECT source FROM sources)"
+        " UNION ALL SELECT count(*) FROM chunks WHERE kept_by NOT IN (SELECT rowid FROM chunks WHERE kept_by IS NULL)"
+    )
+    wrong = ("have no vector", "belong to no source", "point to a copy that is not there")
+    for what, (count,) in zip(wrong, store.catalog.rows(sql), strict=True):
+        if count:
+            lines.append(f"{TRUTH} is inconsistent: {count} chunks {what}")
+    return lines
+
+
+def _keyword_damage(store: Store) -> list[str]:
+    try:
+        store.catalog.rows("INSERT INTO keywords (keywords) VALUES ('integrity-check')")
+    except sqlite3.DatabaseError as error:
+        return [f"the keyword index is damaged ({error})"]
+    chunks = "SELECT rowid FROM chunks WHERE kept_by IS NULL"
+    sql = (
+        f"SELECT count(*) FROM ({chunks} EXCEPT SELECT rowid FROM keywords)"  # noqa: S608
+        f" UNION ALL SELECT count(*) FROM (SELECT rowid FROM keywords EXCEPT {chunks})"
+    )
+    (missing,), (stray,) = store.catalog.rows(sql)
+    lines = [f"{missing} chunks are missing from the keyword index"] if missing else []
+    return lines + ([f"{stray} rows of the keyword index belong to no chunk"] if stray else [])
+
+
+def _chroma_damage(store: Store) -> list[str]:
+    wanted, held = set(store.catalog.chunk_ids()), store.vectors.ids()
+    lines = []
+    if missing := len(wanted - held):
+        lines.append(f"{missing} of {len(wanted)} chunks are missing from Chroma")
+    if stray := len(held - wanted):
+        lines.append(f"{stray} vectors in Chroma belong to no chunk")
+    lost = tried = 0
+    for ids, vectors in store.catalog.stream_vectors():
+        for at in range(0, len(ids), max(1, len(wanted) // CANARIES)):
+            tried += 1
+            near = store.vectors.nearest(vectors[at].tolist(), 1)
+            lost += not near or float(near[0][1]) < 0.999  # an equal text elsewhere is as good
+    if lost:
+        lines.append(f"{lost} of {tried} stored vectors do not find themselves")
+    return lines

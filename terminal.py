@@ -1,0 +1,148 @@
+"""Answers, reports and progress come in; what a person or a program reads on the terminal goes out.
+
+Answers and JSON go to stdout, progress and errors to stderr. Only this file and main.py print.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+
+    from chains.query_rewriting import Turn
+    from chains.rag import Answer
+    from loaders.sync import SyncReport
+
+out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
+
+
+def show_answer(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: bool = False) -> "Answer":
+    """Show the draft while it is written, then the checked answer in its place."""
+    from rich.live import Live
+    from rich.text import Text
+
+    from chains.rag import Answer, stream_answer
+
+    draft = ""
+    with (
+        Live(console=out, transient=True, refresh_per_second=12)
+        if out.is_terminal and not quiet
+        else _nothing() as live
+    ):
+        for piece in stream_answer(chain, question, history):
+            if isinstance(piece, Answer):
+                answer = piece
+            else:
+                draft += piece
+                if live:
+                    live.update(Text(draft, style="dim"))
+    if not quiet:
+        if len(answer.queries) > 1:
+            log.print(f"(searched: {answer.queries[0]})", markup=False)
+        out.print(answer.answer, markup=False)
+        if answer.quoted:
+            log.print("(quoted: the model's own words were not all in the passage)" if draft else "(quoted)")
+        if answer.dropped:
+            log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
+    return answer
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield None
+
+
+@contextmanager
+def progress(title: str, *, shown: bool) -> Iterator[Any]:
+    """Yield an on_progress function that draws a bar with rate and time left on stderr."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    if not (shown and log.is_terminal):
+        yield lambda done, total, chunks: None
+        return
+    with Progress(*columns, console=log, transient=True) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def on_progress(done: int, total: int, chunks: int) -> None:
+            rate = f"{chunks / (bar.tasks[task].elapsed or 1):.0f} chunks/s"
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        yield on_progress
+
+
+def read_line() -> str:
+    try:
+        return input("> " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return "/quit"
+    except KeyboardInterrupt:  # at the prompt there is no answer to stop
+        out.print()
+        return ""
+
+
+def print_sources(answer: "Answer | None") -> None:
+    for source in answer.sources if answer else ():
+        cited = "bold" if answer and source.n in answer.cited else "dim"
+        out.print(f"\n[{cited}]\\[{source.n}] {escape(place(asdict(source)))}[/{cited}]  {source.score:.3f}")
+        out.print(" ".join(source.text.split()), markup=False, style=cited if cited == "dim" else "")
+
+
+def passage_fields(number: int, passage: "Document") -> dict[str, Any]:
+    at = passage.metadata
+    return {
+        "n": number,
+        "source": at["source"],
+        "page": at["page"],
+        "section": at["section"],
+        "line": at["line"],
+        "start": at["start"],
+        "text": passage.page_content,
+        "score": round(float(at["score"]), 4),
+    }
+
+
+def place(at: dict[str, Any]) -> str:
+    """Return where a passage is, as a person would look it up."""
+    where = f"page {at['page']}" if at["page"] else f"line {at['line']}" if at["line"] else at["section"]
+    return f"{short(at['source'])}, {where}" if where else short(at["source"])
+
+
+def short(source: str) -> str:
+    """Return a path relative to the working directory where it lies below it."""
+    path = Path(source)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
+
+
+def print_json(value: Any) -> None:
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    sys.stdout.write(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def print_report(report: "SyncReport") -> None:
+    """Say what an ingestion did, and of each file that is not there, or not whole, why."""
+    for verb, problems in (("skipped", report.skipped), ("failed", report.failed), ("in part", report.partial)):
+        for problem in problems:
+            log.print(f"{verb} {short(problem.source)}: {problem.reason}", markup=False)
+    if report.rebuilt:
+        log.print("A new index took the old one's place; documents rollback goes back.")
+    repeated = report.chunks - report.searched
+    out.print(
+        f"{report.read} read, {report.unchanged} unchanged, {len(report.removed)} removed, "
+        f"{len(report.skipped)} skipped, {len(report.failed)} failed: {report.chunks} chunks"
+        f"{f', {repeated} of them repeated elsewhere,' if repeated else ''} in {report.seconds:.1f} s"
+    )
