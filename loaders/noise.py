@@ -21,7 +21,7 @@ PAGE_NUMBER = re.compile(
 )
 BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}|[A-Za-z0-9_-]{40,}={0,2}")
 CASES = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[a-z0-9]|(?<=[0-9])[A-Za-z]")
-HEX = re.compile(r"(?<![^\W_])(?:0x)?(?:[0-9a-f]{2}|[0-9A-F]{2}){1,}(?![^\W_])")
+HEX = re.compile(r"(?<![^\W_])(?:0x)?(?:[0-9a-f]{2}|[0-9A-F]{2})+(?![^\W_])")
 GLYPH_NUMBER = re.compile(r"\(cid:\d+\)")  # what some readers put for a glyph without a meaning
 LATIN_WORD = re.compile(r"[^\W\d_]{3,}")
 OTHER_SCRIPT = re.compile(r"[^\W\d_\u0000-\u036f]")
