@@ -6,12 +6,18 @@ The kernel's events only say when to look: what changed is found by comparing tw
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from errors import DocumentError
 from loaders.files import IGNORE_FILE, absolute, find_files
 
+if TYPE_CHECKING:
+    from watchfiles import Change
+
+RETRY_TICKS = 60  # times `quiet` until the kernel is asked again to watch what it would not
 Look = dict[Path, object]  # a path → whatever differs when it has changed
 
 
@@ -83,23 +89,38 @@ def _wakes(roots: list[Path], stop: threading.Event, quiet: float) -> Iterator[b
     from watchfiles import watch as events
 
     while not stop.is_set():
-        there = [(root, _identity(root)) for root in roots]
-        try:
-            for found in events(
-                *[root for root, identity in there if identity],
-                watch_filter=None,
-                debounce=max(1, int(quiet * 1000)),
-                rust_timeout=max(1, int(quiet * 1000)),
-                yield_on_timeout=True,
-                stop_event=stop,
-                ignore_permission_denied=True,
-            ):
-                yield any(_may_count(Path(name), roots) for _, name in found)
-                if any(_identity(root) != identity for root, identity in there):
-                    break  # a root came, went or was replaced: the kernel's watch is on the old one
-        except OSError:  # none there, or more folders than the kernel will watch: look, and wait
-            yield True
-            stop.wait(quiet)
+        there = {root: _identity(root) for root in roots}
+        found = events(
+            *[root for root, identity in there.items() if identity],
+            watch_filter=None,
+            debounce=int(quiet * 1000),
+            rust_timeout=int(quiet * 1000),
+            yield_on_timeout=True,
+            stop_event=stop,
+            ignore_permission_denied=True,
+        )
+        with closing(found):
+            yield from _until_replaced(found, there)
+        for _ in range(RETRY_TICKS if _same(there) else 0):
+            if not stop.wait(quiet):
+                yield False
+
+
+def _until_replaced(found: Iterable[set["tuple[Change, str]"]], there: Mapping[Path, object]) -> Iterator[bool]:
+    """Yield as _wakes does, for as long as the roots are those that the kernel watches."""
+    fresh = True  # what happened before the kernel began to watch, it does not tell
+    try:
+        for changes in found:
+            yield fresh or any(_may_count(Path(name), there) for _, name in changes)
+            fresh = False
+            if not _same(there):
+                return
+    except OSError:  # more folders than the kernel will watch, or one has just gone: the sweeps see what happens
+        return
+
+
+def _same(there: Mapping[Path, object]) -> bool:
+    return all(_identity(root) == identity for root, identity in there.items())
 
 
 def _identity(root: Path) -> tuple[int, int] | None:
@@ -110,7 +131,8 @@ def _identity(root: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _may_count(path: Path, roots: list[Path]) -> bool:
+def _may_count(path: Path, roots: Iterable[Path]) -> bool:
     """Say whether a path can be one that `find_files` yields, or decide about one."""
     inside = [path.relative_to(root).parts for root in roots if path.is_relative_to(root)]
-    return any(not any(part.startswith(".") and part != IGNORE_FILE for part in parts) for parts in inside)
+    shown = [not any(part.startswith(".") and part != IGNORE_FILE for part in parts) for parts in inside]
+    return any(shown) or not inside  # macOS tells of /tmp as /private/tmp
