@@ -4,6 +4,7 @@ httpcore asks its network backend for connections, by name: this one resolves th
 connects to one of those, so that no second look-up can answer otherwise (DNS rebinding). TLS still checks the name.
 """
 
+import functools
 import socket
 import ssl
 import time
@@ -28,6 +29,7 @@ def system_resolve(host: str) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@functools.cache
 def trusted_roots() -> ssl.SSLContext:
     """Return a context that trusts this machine's certificates and those that certifi brings."""
     import certifi
