@@ -93,8 +93,8 @@ def _wakes(roots: list[Path], stop: threading.Event, quiet: float) -> Iterator[b
         found = events(
             *[root for root, identity in there.items() if identity],
             watch_filter=None,
-            debounce=int(quiet * 1000),
-            rust_timeout=int(quiet * 1000),
+            debounce=max(1, round(quiet * 1000)),
+            rust_timeout=max(1, round(quiet * 1000)),  # 0 would be: never
             yield_on_timeout=True,
             stop_event=stop,
             ignore_permission_denied=True,

@@ -156,6 +156,20 @@ def test_the_next_address_is_tried_where_one_does_not_answer(site):
     assert fetch(site.url(), access=access).content == b"<p>Hello"
 
 
+def test_an_ipv6_address_is_asked_as_it_is_written():
+    try:
+        site = Site(family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    site.pages["/"] = send("<p>Hello")
+    try:
+        host = f"[::1]:{site.port}"
+        assert fetch(f"http://{host}/", access=Access(frozenset({host}))).content == b"<p>Hello"
+        assert site.headers[0]["host"] == host
+    finally:
+        site.close()
+
+
 def test_a_port_must_be_named_with_its_host(site):
     site.pages["/"] = send("<p>Hello")
     for hosts in (set(), {"site.test"}, {"other.test", f"other.test:{site.port}"}, {f"site.test:{site.port + 1}"}):

@@ -1,5 +1,6 @@
 """A real web server on the loopback address for the tests: each path answers as a test says."""
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -34,7 +35,7 @@ mVVBY5lywGUX00eVNWc86ys+1nl40NL9acZUGR5bWTsXabPPCgupgkG8
 class Site:
     """Answers GET by `pages`, and keeps the path and headers of every request."""
 
-    def __init__(self, certificate: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, family: socket.AddressFamily = socket.AF_INET) -> None:
         self.pages: dict[str, Answer] = {}
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
@@ -55,11 +56,12 @@ class Site:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            address_family = family
 
             def handle_error(self, request: object, client_address: object) -> None:
                 pass  # a handshake that the client refused
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), Handler)
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)

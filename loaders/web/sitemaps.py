@@ -71,12 +71,12 @@ def _locations(content: bytes, url: str) -> tuple[list[str], list[str]]:
 
 def _on_site(urls: list[str], sitemap: str) -> list[str]:
     """Return the URLs, in their normal form, that are on the sitemap's own host."""
-    found = []
+    found, host = [], parse_url(sitemap).host.removeprefix("www.")
     for url in filter(None, urls):
         try:
             target = parse_url(url)
         except DocumentError:  # a line that is not a URL is none of its pages
             continue
-        if target.host.removeprefix("www.") == parse_url(sitemap).host.removeprefix("www."):
+        if target.host.removeprefix("www.") == host:
             found.append(target.url)
     return found
