@@ -20,5 +20,3 @@ def pdf_pages(path: Path, reading: Reading) -> Iterator[Stretch]:
         raise DocumentError(path, "no text layer (scanned pages)", "run OCR on it first")
     for page in pages:
         yield Stretch(page.page_content.strip(), page=page.metadata["page"] + 1)
-
-

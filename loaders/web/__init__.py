@@ -1,0 +1,1 @@
+"""From a URL to a file on disk: guard → connection → fetching → robots, sitemaps, downloads."""
