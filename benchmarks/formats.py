@@ -259,9 +259,8 @@ def print_failures(rows: list[dict], outcomes: dict[str, Outcome]) -> None:
     for category, found in sorted(groups.items()):
         for row, outcome in found:
             if outcome.reason:
-                print(
-                    f"{'BAD ' if outcome.bad else ''}{category} {row['file']}: {outcome.reason} ({outcome.seconds:.1f} s)"
-                )
+                badly = "BAD " if outcome.bad else ""
+                print(f"{badly}{category} {row['file']}: {outcome.reason} ({outcome.seconds:.1f} s)")
     unknown = {row["ext"] for row in rows} - {suffix[1:] for suffix in SUFFIXES}
     print("no reader for:", " ".join(sorted(unknown)) or "none")
 

@@ -13,8 +13,8 @@ from langchain_core.documents import Document
 
 from errors import DocumentError
 from loaders.documents import SUFFIXES, load_documents
-from loaders.formats.encoding import encoding_of
 from loaders.files import find_files
+from loaders.formats.encoding import encoding_of
 from loaders.formats.sections import JOINER
 
 CORPUS = Path(__file__).parents[2] / "shared" / "data" / "formats" / "files"

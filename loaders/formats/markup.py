@@ -32,5 +32,3 @@ def rtf_sections(path: Path, reading: Reading) -> Iterator[Stretch]:
         raise DocumentError(path, "not RTF", "give the file its true suffix")
     html = pypandoc.convert_text(unicode_rtf(data), "html", format="rtf", extra_args=["--wrap=none"])
     return in_sections(html_blocks(html))
-
-
