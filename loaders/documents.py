@@ -10,12 +10,16 @@ from pathlib import Path
 from langchain_core.documents import Document
 
 from errors import DocumentError, one_line
+from loaders.formats.archives import archived
 from loaders.formats.mail import eml_message
 from loaders.formats.markup import html_page, rtf_sections, xml_text
-from loaders.formats.office import docx_sections, pptx_slides, sectioned, sheets
+from loaders.formats.office import docx_sections, office, pptx_slides, sectioned
+from loaders.formats.old_powerpoint import ppt_slides
+from loaders.formats.old_word import doc_sections
+from loaders.formats.opendocument import odp_slides, ods_rows
 from loaders.formats.pdf import pdf_pages
 from loaders.formats.reading import Reader, Reading, Stretch
-from loaders.formats.records import csv_rows, json_records, jsonl_records
+from loaders.formats.records import csv_rows, json_records, jsonl_records, xls_rows, xlsx_rows
 from loaders.formats.sections import JOINER
 from loaders.formats.text import plain_text
 
@@ -28,8 +32,21 @@ def load_documents(path: Path, reading: Reading = DEFAULT) -> list[Document]:
     Metadata: source (the path), page (PDF page or PPTX slide from 1, else None), line (from 1 in plain text, else
     None), section (headings joined by " > ", or sheet, or row) and start_index, in characters. The text of a file
     without pages is its stretches joined by JOINER, and start_index counts in that; on a page it counts from the
-    page's beginning.
+    page's beginning. A part that can't be read is a Document without text, after the others: see unread.
     """
+    stretches = [found for found in _stretches(path, reading) if found.text.strip() or found.unread]
+    if not stretches:
+        raise DocumentError(path, "empty", "fill it or leave it out")
+    return list(_documents(path, stretches))
+
+
+def unread(documents: Iterable[Document]) -> list[str]:
+    """Return a line for each part of a file that could not be read: "page 3: no text layer (scanned page)"."""
+    parts = ((document.metadata, document.metadata.get("unread")) for document in documents)
+    return [f"{at['section'] or 'page'} {at['page'] or ''}".strip() + f": {reason}" for at, reason in parts if reason]
+
+
+def _stretches(path: Path, reading: Reading) -> list[Stretch]:
     read = SUFFIXES.get(path.suffix.lower())
     if read is None:
         remedy = f"convert it to one of {' '.join(SUFFIXES)}"
@@ -38,22 +55,19 @@ def load_documents(path: Path, reading: Reading = DEFAULT) -> list[Document]:
         with warnings.catch_warnings():
             # parsers warn of what they skip, such as styles and extensions, and nobody can act on that
             warnings.simplefilter("ignore", UserWarning)
-            stretches = [found for found in read(path, reading) if found.text.strip()] if path.stat().st_size else []
-    except DocumentError:
-        raise
+            return list(read(path, reading)) if path.stat().st_size else []
+    except DocumentError as error:  # of a decrypted copy or of an archive's member, perhaps
+        raise DocumentError(path, error.reason, error.remedy) from error
     except OSError as error:
         raise DocumentError(path, one_line(error), "check the path and its permissions") from error
     except Exception as error:  # parsers raise anything, and one bad file must not stop the others
         remedy = "see whether it opens, repair it or leave it out"
         raise DocumentError(path, one_line(error), remedy) from error
-    if not stretches:
-        raise DocumentError(path, "empty", "fill it or leave it out")
-    return list(_documents(path, stretches))
 
 
-def _documents(path: Path, stretches: Iterable[Stretch]) -> Iterator[Document]:
+def _documents(path: Path, stretches: list[Stretch]) -> Iterator[Document]:
     end = 0
-    for stretch in stretches:
+    for stretch in sorted(stretches, key=lambda stretch: bool(stretch.unread)):
         start = 0 if stretch.page else end
         where = {
             "page": stretch.page,
@@ -61,6 +75,8 @@ def _documents(path: Path, stretches: Iterable[Stretch]) -> Iterator[Document]:
             "section": _encodable(stretch.section),
             "start_index": start,
         }
+        if stretch.unread:
+            where["unread"] = stretch.unread
         text = _encodable(stretch.text)
         yield Document(page_content=text, metadata={"source": str(path)} | where)
         end = start + len(text) + len(JOINER)
@@ -75,15 +91,19 @@ SUFFIXES: dict[str, Reader] = {
     **dict.fromkeys((".md", ".markdown", ".txt", ".text", ".rst", ".org", ".log"), plain_text),
     **dict.fromkeys((".html", ".htm"), html_page),
     ".pdf": pdf_pages,
-    ".docx": docx_sections,
-    ".pptx": pptx_slides,
-    ".xlsx": sheets,
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm", ".doc", ".dot"), office(docx_sections, doc_sections)),
+    **dict.fromkeys((".pptx", ".pptm", ".potx", ".ppsx", ".ppt", ".pps"), office(pptx_slides, ppt_slides)),
+    **dict.fromkeys((".xlsx", ".xlsm", ".xltx", ".xltm", ".xls"), office(xlsx_rows, xls_rows)),
+    ".xlsb": office(xls_rows, xls_rows),
     **dict.fromkeys((".csv", ".tsv"), csv_rows),
     ".json": json_records,
     **dict.fromkeys((".jsonl", ".ndjson"), jsonl_records),
     ".eml": eml_message,
-    ".epub": sectioned("UnstructuredEPubLoader"),
-    ".odt": sectioned("UnstructuredODTLoader"),
+    ".epub": office(sectioned("UnstructuredEPubLoader", ".epub")),
+    **dict.fromkeys((".odt", ".ott"), office(sectioned("UnstructuredODTLoader", ".odt"))),
+    **dict.fromkeys((".odp", ".otp"), office(odp_slides)),
+    **dict.fromkeys((".ods", ".ots"), office(ods_rows)),
     ".rtf": rtf_sections,
     ".xml": xml_text,
 }
+SUFFIXES |= dict.fromkeys((".zip", ".gz"), archived(lambda path, reading: iter(_stretches(path, reading)), SUFFIXES))

@@ -15,12 +15,16 @@ class Reading:
 
 
 class Stretch(NamedTuple):
-    """A contiguous stretch of a file's text with its headings, sheet or row, its page, and its line in plain text."""
+    """A contiguous stretch of a file's text with its headings, sheet or row, its page, and its line in plain text.
+
+    Where a part of a file can't be read, the text is empty and unread says why.
+    """
 
     text: str
     section: str = ""
     page: int | None = None
     line: int | None = None
+    unread: str = ""
 
 
 Reader = Callable[[Path, Reading], Iterator[Stretch]]

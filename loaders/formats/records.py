@@ -36,22 +36,41 @@ def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
 
 
 def xlsx_rows(path: Path) -> Iterator[Stretch]:
-    """Yield a stretch a row, labelled by the first row with two cells or more if these are all text."""
+    """Yield a stretch a row of an .xlsx or .xlsm workbook, with the sheet as section."""
     from openpyxl import load_workbook
 
     book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
     for sheet in book.worksheets:
         sheet.reset_dimensions()  # some writers store wrong ones, and read-only mode believes them
-        names: list[str] | None = None
-        for row in sheet.iter_rows(values_only=True):
-            cells = [_cell(value) for value in row]
-            header = names is None and sum(map(bool, cells)) > 1
-            yield Stretch(
-                " | ".join(filter(None, cells)) if header or not names else _record(names, cells), sheet.title
-            )
-            if header:
-                names = _names(cells) if all(isinstance(value, str | None) for value in row) else []
+        yield from labelled(map(_cells, sheet.iter_rows(values_only=True)), sheet.title)
     book.close()
+
+
+def xls_rows(path: Path) -> Iterator[Stretch]:
+    """Yield a stretch a row of an .xls or .xlsb workbook, with the sheet as section."""
+    from python_calamine import CalamineWorkbook
+
+    book = CalamineWorkbook.from_path(path)
+    for name in book.sheet_names:
+        yield from labelled(map(_cells, book.get_sheet_by_name(name).iter_rows()), name)
+
+
+def labelled(rows: Iterable[tuple[list[str], bool]], sheet: str) -> Iterator[Stretch]:
+    """Yield a stretch a row, labelled by the first row with two cells or more if these are all text.
+
+    A row comes as its cells, and whether they are all text.
+    """
+    names: list[str] | None = None
+    for cells, worded in rows:
+        header = names is None and sum(map(bool, cells)) > 1
+        yield Stretch(" | ".join(filter(None, cells)) if header or not names else _record(names, cells), sheet)
+        if header:
+            names = _names(cells) if worded else []
+
+
+def _cells(row: Iterable[object]) -> tuple[list[str], bool]:
+    values = list(row)
+    return [_cell(value) for value in values], all(isinstance(value, str | None) for value in values)
 
 
 def _cell(value: object) -> str:
