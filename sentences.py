@@ -16,16 +16,20 @@ ABBREVIATIONS = (
 ).split()  # noqa: SIM905
 NUMBERED = "Art art Sec Ch Kap Tab Tel chap eq Eq vol".split()  # noqa: SIM905  (words of their own without a number)
 MONTHS = "Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jahrhundert"
-ABBREVIATION = r"(?<!\b[^\W\d_])" + "".join(rf"(?<!\b{re.escape(short)})" for short in ABBREVIATIONS)
+ABBREVIATION = r"(?<!\b[^\W\d_]\.)" + "".join(rf"(?<!\b{re.escape(short)}\.)" for short in ABBREVIATIONS)
 DATE = rf"(?<=\d\.)\s+(?:{MONTHS})\b"
 NUMBER = "(?:" + "|".join(rf"(?<=\b{short}\.)" for short in NUMBERED) + r")\s+\d"
-STOP = rf"(?:{ABBREVIATION}\.(?!{DATE}|{NUMBER})|[!?…؟۔।॥։።፧‼⁇⁈⁉])"
-CLOSING = r"""['"”’»›)\]]*"""
+SPACED, UNSPACED = ".!?…؟۔।॥։።፧‼⁇⁈⁉", "。！？｡။។៕"
 LOWER = "a-zß-öø-ÿα-ωа-яёіїєґ"
-SENTENCE_END = rf"""{STOP}{CLOSING}\s+(?![{LOWER}])|[。！？｡။។៕]+[」』”’）】》〉]*\s*"""
-BLANK_LINE = r"\s*\n\s*\n\s*"
-LISTED = r"\s*\n(?=\s*(?:[-*•#|]|\d+[.)]\s|[^\n]*\s\|\s))\s*"  # the next line is an item, a heading or a table's row
-BOUNDARY = re.compile(rf"(?:{SENTENCE_END}|{BLANK_LINE}|{LISTED})(?=\S)")
+# each pattern begins with a set of characters, so that the search can skip to them: 20 times as fast as without
+ENDS = (
+    rf"(?<=[{UNSPACED}])[{UNSPACED}]*[」』”’）】》〉]*\s*"
+    rf"|(?<=[{SPACED}]){ABBREVIATION}(?!{DATE}|{NUMBER})['\"”’»›)\]]*\s+(?![{LOWER}])"
+)
+SENTENCE_END = rf"[{SPACED}{UNSPACED}](?:{ENDS})"
+# after a line's end: a blank line, an item, a heading or a table's row
+LINES = r"(?<=\n)(?:\s*\n|(?=\s*(?:[-*•#|]|\d+[.)]\s)|[^\n]*\s\|\s))\s*"
+BOUNDARY = re.compile(rf"[\n{SPACED}{UNSPACED}](?:{LINES}|{ENDS})(?=\S)")
 SHORT_LINE = 0.6  # of the longest line: such a line, a capital after it, is a heading and not a wrapped sentence
 GRAPHEME = regex.compile(r"\X")
 Span = tuple[int, int]

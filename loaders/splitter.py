@@ -40,7 +40,7 @@ def split_documents(
     A TokenCounter is faster than any other count_tokens: it is asked for each text once.
     """
     chunks: list[Document] = []
-    count = cache(count_tokens)  # of headings and file names, which come again and again
+    count = cache(lambda text: len(token_starts(count_tokens, text)))  # of headings, which come again and again
     for section, starts in _join_short(_tokenised(documents, count_tokens), chunk_tokens):
         place = {key: section.metadata[key] for key in ("source", "page", "line", "section")}
         place["section"] = _fit_path(place["section"], count, chunk_tokens // 4)

@@ -1,9 +1,9 @@
 """A section's text comes in, with the places where its tokens begin; the spans of its chunks go out."""
 
+import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
-import re
 from dataclasses import dataclass
 
 from loaders.tokens import LONGEST
@@ -46,6 +46,8 @@ def windows(section: Text, limit: int, overlap: int) -> Iterator[Span]:
     held: Span | tuple[()] = ()
     for end in _tiles(section, levels, max(limit - overlap, 1), 0, len(text)):
         start = _reach_back(section, bounds, before, at, overlap) if at and overlap else at
+        if start < at and not _fits(section, start, at, end, overlap, limit):
+            start = at
         before, at = at, end
         span = trim(text, start, end)
         if held and span and span[0] > held[0]:  # else the next chunk holds all of it: a heading, a short first line
@@ -104,6 +106,10 @@ def _reach_back(section: Text, bounds: list[int], lowest: int, start: int, overl
         if found == start and ROW not in text[text.rfind("\n", lowest, start - 1) + 1 : start]:  # no half a row
             word = WORD_START.search(text, floor, start)
             found = word.start() if word and at_grapheme(text, word.start()) else start
-    if text[start - 1].isspace() or section.count_tokens(text[found:start]) <= overlap:
-        return found
-    return start  # cut inside a word, whose half has more tokens than it has there
+    return found
+
+
+def _fits(section: Text, start: int, at: int, end: int, overlap: int, limit: int) -> bool:
+    """Count exactly what a chunk repeats, and the chunk: half a word has other tokens than in the whole."""
+    text, count = section.text, section.count_tokens
+    return text[at - 1].isspace() or (count(text[start:at]) <= overlap and count(text[start:end]) <= limit)
