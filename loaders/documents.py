@@ -10,14 +10,18 @@ from pathlib import Path
 from langchain_core.documents import Document
 
 from errors import DocumentError, one_line
-from loaders.formats.mail import eml_message
-from loaders.formats.markup import html_page, rtf_sections, xml_text
+from loaders.formats.kinds import kind_of
+from loaders.formats.mail import eml_message, mbox_messages, mhtml_page
+from loaders.formats.markup import html_page, rtf_sections
+from loaders.formats.notes import evernote_notes, notebook_cells, subtitles
 from loaders.formats.office import docx_sections, pptx_slides, sectioned, sheets
+from loaders.formats.outlook import msg_message
 from loaders.formats.pdf import pdf_pages
 from loaders.formats.reading import Reader, Reading, Stretch
 from loaders.formats.records import csv_rows, json_records, jsonl_records
 from loaders.formats.sections import JOINER
-from loaders.formats.text import plain_text
+from loaders.formats.text import CODE, PROSE, plain_text
+from loaders.formats.xml import xml_text
 
 DEFAULT = Reading()
 
@@ -30,11 +34,11 @@ def load_documents(path: Path, reading: Reading = DEFAULT) -> list[Document]:
     without pages is its stretches joined by JOINER, and start_index counts in that; on a page it counts from the
     page's beginning.
     """
-    read = SUFFIXES.get(path.suffix.lower())
-    if read is None:
-        remedy = f"convert it to one of {' '.join(SUFFIXES)}"
-        raise DocumentError(path, f"unknown suffix {path.suffix!r}", remedy)
     try:
+        kind = kind_of(path)
+        if kind not in SUFFIXES:
+            raise DocumentError(path, f"no reader for {kind}", "convert it to text, HTML or PDF")
+        read = SUFFIXES[kind]
         with warnings.catch_warnings():
             # parsers warn of what they skip, such as styles and extensions, and nobody can act on that
             warnings.simplefilter("ignore", UserWarning)
@@ -72,18 +76,24 @@ def _encodable(text: str) -> str:
 
 
 SUFFIXES: dict[str, Reader] = {
-    **dict.fromkeys((".md", ".markdown", ".txt", ".text", ".rst", ".org", ".log"), plain_text),
-    **dict.fromkeys((".html", ".htm"), html_page),
+    **dict.fromkeys(sorted(PROSE | CODE), plain_text),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), html_page),
+    **dict.fromkeys((".mhtml", ".mht"), mhtml_page),
     ".pdf": pdf_pages,
     ".docx": docx_sections,
     ".pptx": pptx_slides,
     ".xlsx": sheets,
-    **dict.fromkeys((".csv", ".tsv"), csv_rows),
-    ".json": json_records,
+    **dict.fromkeys((".csv", ".tsv", ".psv"), csv_rows),
+    **dict.fromkeys((".json", ".geojson"), json_records),
     **dict.fromkeys((".jsonl", ".ndjson"), jsonl_records),
     ".eml": eml_message,
+    ".mbox": mbox_messages,
+    ".msg": msg_message,
+    ".enex": evernote_notes,
+    ".ipynb": notebook_cells,
+    **dict.fromkeys((".vtt", ".srt"), subtitles),
     ".epub": sectioned("UnstructuredEPubLoader"),
     ".odt": sectioned("UnstructuredODTLoader"),
     ".rtf": rtf_sections,
-    ".xml": xml_text,
+    **dict.fromkeys((".xml", ".rss", ".atom"), xml_text),
 }

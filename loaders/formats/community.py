@@ -13,7 +13,7 @@ def community_loaders() -> Any:
     with warnings.catch_warnings():
         # 0.4.2 warns that the package is sunset: known, and the reason for its pin
         warnings.simplefilter("ignore", DeprecationWarning)
-        from langchaincommunity_loaders import document_loaders
+        from langchain_community import document_loaders
     return document_loaders
 
 
