@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 SAMPLE = 6_000  # characters other than ASCII that are looked at: enough to tell, and soon read
 ENOUGH = 0.35  # of 1: a lower score is asked of charset-normalizer too
-WORD = re.compile(r"[^\W\d_]+")
+WORD = re.compile(r"[^\W\d_²³¹½¼¾]+")
 STRANGE = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd\uff61-\uff9f\ue000-\uf8ff\u2500-\u25ff¬¤¦¯¸ƒ‡ˆ]")
 USUAL_SIGNS = frozenset("“”„‘’‚–—…«»‹›€£©®™°§•·¿¡ºª№、。，；：？！（）《》「」『』【】・ー　\u00a0×½²³±µ")
 CYRILLIC, GREEK = "оеаинтсрвлкмдпуяыьгзбчйі", "αοιετσνηυρπκμλςόίάέήύώ"
+ARABIC = "اليمونرتبعدهسفقكحجةأى"
 WESTERN = "äöüßéèêàâçùûîïôœñáíóúãõåæøìòëÄÖÜÉÀÇÑÅÆØ"
 CENTRAL = "ąćęłńóśźżáčďéěíňřšťúůýžőűăâîşţđäöüôľßéŁŚŻŽŠČÁ"
 SIMPLE = (
@@ -34,9 +35,10 @@ CANDIDATES = {  # encoding → the letters that are frequent in it; the first of
     "cp1252": WESTERN, "iso8859-15": WESTERN, "cp1250": CENTRAL, "iso8859-2": CENTRAL,
     "cp1251": CYRILLIC, "koi8-u": CYRILLIC, "cp866": CYRILLIC, "iso8859-5": CYRILLIC, "mac-cyrillic": CYRILLIC,
     "cp1253": GREEK, "iso8859-7": GREEK, "cp1254": "ışğçöüİŞĞÇÖÜâî", "cp1257": "āčēģīķļņšūžąęėįųõäöü",
-    "cp1255": "יוהלארתבשמנםדקעחפכ", "cp1256": "اليمونرتبعدهسفقكحجةأى", "cp874": "านรกอเงมยลวดทสตะปบคหแจพชขใไ",
+    "cp1255": "יוהלארתבשמנםדקעחפכ", "cp1256": ARABIC, "iso8859-6": ARABIC, "cp874": "านรกอเงมยลวดทสตะปบคหแจพชขใไ",
     "cp850": WESTERN, "cp852": CENTRAL, "mac-roman": WESTERN,
 }  # fmt: skip
+RARE, DISCOUNT = frozenset({"cp850", "cp852", "mac-roman", "mac-cyrillic"}), 0.65  # most text that would do as these is cp1252
 IDEOGRAPHIC = frozenset({"cp932", "euc_jp", "gb18030", "big5hkscs", "cp949"})
 
 
@@ -84,8 +86,9 @@ def _score(data: bytes, encoding: str) -> float:
     if encoding in IDEOGRAPHIC:
         points = sum(_ideographic(letter, frequent) for letter in foreign)
     else:
-        points = sum(_points(text, frequent.casefold()))
-    return (points - 3 * len(STRANGE.findall(text))) / len(foreign)
+        points = sum(_points(text, frequent.lower()))
+    score = (points - 3 * len(STRANGE.findall(text))) / len(foreign)
+    return score * DISCOUNT if encoding in RARE else score
 
 
 def _ideographic(letter: str, frequent: str) -> float:
@@ -100,14 +103,17 @@ def _points(text: str, frequent: str) -> Iterator[float]:
             continue
         foreign = [letter for letter in word if letter > "\x7f"]
         regular = word.islower() or word.isupper() or word[1:].islower() or word.lower() == word.upper()
-        if len({_script(letter) for letter in word}) > 1 or not regular:
+        scripts = {_script(letter) for letter in word}
+        latin = "LATIN" in scripts  # in which words have plain letters too, and capitals don't stand alone
+        odd = latin and (len(foreign) == len(word) > 2 or (len(word) == 1 and word.isupper()))
+        if len(scripts) > 1 or not regular or odd:
             yield -1.0 * len(foreign)
         else:
-            yield sum(1.0 if letter.casefold() in frequent else 0.2 for letter in foreign)
+            yield sum(1.0 if letter.lower() in frequent else 0.2 for letter in foreign)
     for at, letter in enumerate(text):
         if letter > "\x7f" and not letter.isalpha() and not unicodedata.combining(letter):
             inside = text[max(at - 1, 0) : at].isalpha() and text[at + 1 : at + 2].isalpha() and letter not in "’·–—"
-            yield -1.0 if inside else 0.6 if letter in USUAL_SIGNS else -0.2
+            yield -1.0 if inside else 0.7 if letter in USUAL_SIGNS else -0.2
 
 
 def _script(letter: str) -> str:

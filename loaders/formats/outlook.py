@@ -2,6 +2,9 @@
 
 import codecs
 from collections.abc import Iterator
+from contextlib import suppress
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,9 @@ from loaders.formats.encoding import unicode_rtf
 from loaders.formats.reading import Reading, Stretch
 from loaders.formats.sections import JOINER, html_blocks, in_sections
 
+# the code pages that python-oxmsg (0.0.2) forgets in all but the text, and takes for Western ones
+PAGES = frozenset({874, 932, 936, 949, 950, 1250, 1251, 1253, 1254, 1255, 1256, 1257, 20866})
+CODE_PAGE = 0x3FDE
 DISPLAY_TO, DISPLAY_CC, COMPRESSED_RTF = 0x0E04, 0x0E03, 0x1009  # property ids of [MS-OXPROPS]
 
 
@@ -19,16 +25,21 @@ def msg_message(path: Path, reading: Reading) -> Iterator[Stretch]:
     codecs.register(_windows_pages)
     message = Message.load(str(path))
     properties = message.properties
-    subject = _line(message.subject)
+    page = properties.int_prop_value(CODE_PAGE) or 0
+
+    def line(value: str | None) -> str:
+        return _header(value or "", f"cp{page}" if page in PAGES else "")
+
+    subject = line(message.subject)
     head = {
         "Subject": subject,
-        "From": _line(message.sender),
-        "To": _line(properties.str_prop_value(DISPLAY_TO)) or ", ".join(_line(r.name) for r in message.recipients),
-        "Cc": _line(properties.str_prop_value(DISPLAY_CC)),
+        "From": line(message.sender),
+        "To": line(properties.str_prop_value(DISPLAY_TO)) or ", ".join(line(r.name) for r in message.recipients),
+        "Cc": line(properties.str_prop_value(DISPLAY_CC)),
         "Date": message.sent_date.isoformat(" ") if message.sent_date else "",
     }
     lines = "\n".join(f"{name}: {value}" for name, value in head.items() if value)
-    files = ", ".join(filter(None, (_line(attached.file_name) for attached in message.attachments)))
+    files = ", ".join(filter(None, (line(attached.file_name) for attached in message.attachments)))
     yield Stretch(JOINER.join(filter(None, [lines, _body(message), f"Attachments: {files}" if files else ""])), subject)
 
 
@@ -45,8 +56,15 @@ def _body(message: Any) -> str:
     return JOINER.join(stretch.text for stretch in in_sections(html_blocks(html)))
 
 
-def _line(value: str | None) -> str:
-    return " ".join((value or "").replace("\0", "").split())
+def _header(value: str, page: str) -> str:
+    """Return a header on one line, from the code page that it was in, and from mail's own encoding."""
+    for wrong in ("cp1252", "iso8859-15") if page and not value.isascii() else ():
+        with suppress(UnicodeError):
+            value = value.encode(wrong).decode(page)
+            break
+    with suppress(LookupError, UnicodeError, HeaderParseError):
+        value = str(make_header(decode_header(value))) if "=?" in value else value
+    return " ".join(value.replace("\0", "").split())
 
 
 def _windows_pages(name: str) -> codecs.CodecInfo | None:
