@@ -3,6 +3,7 @@
 RagError
 ├── SettingsError     a RAG_* value, in the environment or in .env
 ├── DocumentError     a file or folder that can't be read
+│   └── FormatError     a file of a kind that is not read here
 ├── StoreError        the index directory
 │   ├── StoreLocked     another process holds it
 │   └── StoreMismatch   it was built with other settings
@@ -31,6 +32,10 @@ class SettingsError(RagError):
 
 class DocumentError(RagError):
     """A file or folder can't be read."""
+
+
+class FormatError(DocumentError):
+    """A file is of a kind that is not read here, such as a picture."""
 
 
 class StoreError(RagError):

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ PRAGMA user_version = {LAYOUT};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
     source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT,
-    failure TEXT NOT NULL, note TEXT NOT NULL);
+    failure TEXT NOT NULL, note TEXT NOT NULL, skipped INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (
     rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, source TEXT NOT NULL, position INTEGER NOT NULL, page INTEGER,
     line INTEGER, section TEXT NOT NULL, start INTEGER NOT NULL, text TEXT NOT NULL, vector_key TEXT NOT NULL,
@@ -50,7 +50,10 @@ DAY = 86_400.0  # seconds
 
 @dataclass(frozen=True)
 class SourceState:
-    """What the catalog knows of one file: its bytes, why it failed ("" when it did not), what of it was not read."""
+    """What the catalog knows of one file: its bytes, why it failed ("" when it did not), what of it was not read.
+
+    skipped: it failed because files of its kind are not read at all.
+    """
 
     source: str
     size: int
@@ -59,6 +62,7 @@ class SourceState:
     sha256: str
     failure: str = ""
     note: str = ""
+    skipped: bool = False
 
 
 class Drop(NamedTuple):
@@ -138,7 +142,8 @@ class Catalog:
 
     def sources(self) -> dict[str, SourceState]:
         """Return every known file, failed ones included, by its path."""
-        return {row[0]: SourceState(*row) for row in self.rows("SELECT * FROM sources ORDER BY source")}
+        rows = self.rows("SELECT * FROM sources ORDER BY source")
+        return {row[0]: SourceState(*row[:-1], skipped=bool(row[-1])) for row in rows}
 
     def chunk_counts(self) -> dict[str, tuple[int, int]]:
         """Return of each source that has any the number of its chunks, and how many of them are searched."""
@@ -151,8 +156,7 @@ class Catalog:
 
     def write_source(self, state: SourceState) -> None:
         """Remember a file's state, its chunks left as they are."""
-        values = (state.source, state.size, state.mtime_ns, state.ctime_ns, state.sha256, state.failure, state.note)
-        self.rows("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self.rows("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(state))
 
     def drops(self) -> list[tuple[str, Drop]]:
         """Return (source, Drop) of everything that was left out, duplicates with the place of what stands for them."""

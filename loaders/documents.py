@@ -3,27 +3,33 @@
 To add a format, write a reader in loaders/formats/ and add a line to SUFFIXES at the end.
 """
 
+import mimetypes
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from langchain_core.documents import Document
 
-from errors import DocumentError, one_line
+from errors import DocumentError, FormatError, one_line
 from loaders.formats.archives import archived
-from loaders.formats.mail import eml_message
-from loaders.formats.markup import html_page, rtf_sections, xml_text
+from loaders.formats.kinds import kind_of
+from loaders.formats.mail import eml_message, mbox_messages, mhtml_page
+from loaders.formats.markup import html_page, rtf_sections
+from loaders.formats.notes import evernote_notes, notebook_cells, subtitles
 from loaders.formats.office import docx_sections, office, pptx_slides, sectioned
 from loaders.formats.old_powerpoint import ppt_slides
 from loaders.formats.old_word import doc_sections
 from loaders.formats.opendocument import odp_slides, ods_rows
+from loaders.formats.outlook import msg_message
 from loaders.formats.pdf import pdf_pages
 from loaders.formats.reading import Reader, Reading, Stretch
 from loaders.formats.records import csv_rows, json_records, jsonl_records, xls_rows, xlsx_rows
 from loaders.formats.sections import JOINER
-from loaders.formats.text import plain_text
+from loaders.formats.text import CODE, PROSE, plain_text
+from loaders.formats.xml import xml_text
 
 DEFAULT = Reading()
+NOT_TEXT = ("image", "audio", "video", "font")  # main types, by a file's name, of which nothing is read
 
 
 def load_documents(path: Path, reading: Reading = DEFAULT) -> list[Document]:
@@ -46,18 +52,26 @@ def unread(documents: Iterable[Document]) -> list[str]:
     return [f"{at['section'] or 'page'} {at['page'] or ''}".strip() + f": {reason}" for at, reason in parts if reason]
 
 
+def no_reader(path: Path) -> str:
+    """Return why a file is of no use here, as far as its name tells, or an empty string."""
+    kind, _ = mimetypes.guess_type(path.name)
+    known = path.suffix.lower() in SUFFIXES or not kind or kind.partition("/")[0] not in NOT_TEXT
+    return "" if known else f"no reader for {path.suffix.lower()}"
+
+
 def _stretches(path: Path, reading: Reading) -> list[Stretch]:
-    read = SUFFIXES.get(path.suffix.lower())
-    if read is None:
-        remedy = f"convert it to one of {' '.join(SUFFIXES)}"
-        raise DocumentError(path, f"unknown suffix {path.suffix!r}", remedy)
     try:
+        if not path.stat().st_size:
+            return []
+        kind = kind_of(path)
+        if kind not in SUFFIXES:
+            raise FormatError(path, f"no reader for {kind}", "convert it to text, HTML or PDF")
         with warnings.catch_warnings():
             # parsers warn of what they skip, such as styles and extensions, and nobody can act on that
             warnings.simplefilter("ignore", UserWarning)
-            return list(read(path, reading)) if path.stat().st_size else []
+            return list(SUFFIXES[kind](path, reading))
     except DocumentError as error:  # of a decrypted copy or of an archive's member, perhaps
-        raise DocumentError(path, error.reason, error.remedy) from error
+        raise type(error)(path, error.reason, error.remedy) from error
     except OSError as error:
         raise DocumentError(path, one_line(error), "check the path and its permissions") from error
     except Exception as error:  # parsers raise anything, and one bad file must not stop the others
@@ -88,22 +102,28 @@ def _encodable(text: str) -> str:
 
 
 SUFFIXES: dict[str, Reader] = {
-    **dict.fromkeys((".md", ".markdown", ".txt", ".text", ".rst", ".org", ".log"), plain_text),
-    **dict.fromkeys((".html", ".htm"), html_page),
+    **dict.fromkeys(sorted(PROSE | CODE), plain_text),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), html_page),
+    **dict.fromkeys((".mhtml", ".mht"), mhtml_page),
     ".pdf": pdf_pages,
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm", ".doc", ".dot"), office(docx_sections, doc_sections)),
     **dict.fromkeys((".pptx", ".pptm", ".potx", ".ppsx", ".ppt", ".pps"), office(pptx_slides, ppt_slides)),
     **dict.fromkeys((".xlsx", ".xlsm", ".xltx", ".xltm", ".xls"), office(xlsx_rows, xls_rows)),
     ".xlsb": office(xls_rows, xls_rows),
-    **dict.fromkeys((".csv", ".tsv"), csv_rows),
-    ".json": json_records,
+    **dict.fromkeys((".csv", ".tsv", ".psv"), csv_rows),
+    **dict.fromkeys((".json", ".geojson"), json_records),
     **dict.fromkeys((".jsonl", ".ndjson"), jsonl_records),
     ".eml": eml_message,
+    ".mbox": mbox_messages,
+    ".msg": msg_message,
+    ".enex": evernote_notes,
+    ".ipynb": notebook_cells,
+    **dict.fromkeys((".vtt", ".srt"), subtitles),
     ".epub": office(sectioned("UnstructuredEPubLoader", ".epub")),
     **dict.fromkeys((".odt", ".ott"), office(sectioned("UnstructuredODTLoader", ".odt"))),
     **dict.fromkeys((".odp", ".otp"), office(odp_slides)),
     **dict.fromkeys((".ods", ".ots"), office(ods_rows)),
     ".rtf": rtf_sections,
-    ".xml": xml_text,
+    **dict.fromkeys((".xml", ".rss", ".atom"), xml_text),
 }
 SUFFIXES |= dict.fromkeys((".zip", ".gz"), archived(lambda path, reading: iter(_stretches(path, reading)), SUFFIXES))

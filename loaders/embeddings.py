@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +10,7 @@ from langchain_core.embeddings import Embeddings
 
 from errors import ModelError, one_line
 from loaders.onnx_encoder import load_onnx_embeddings, supported
+from loaders.tokens import TokenCounter
 
 TORCH, ONNX_INT8 = "torch", "onnx-int8"
 
@@ -99,8 +99,8 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
-def load_token_counter(folder: Path) -> tuple[Callable[[str], int], int]:
-    """Return a function text → tokens, special ones left out, with the most such tokens that the model reads."""
+def load_token_counter(folder: Path) -> tuple[TokenCounter, int]:
+    """Return the model's token counter, with the most tokens that it reads, special ones left out."""
     from tokenizers import Tokenizer
 
     try:
@@ -115,4 +115,4 @@ def load_token_counter(folder: Path) -> tuple[Callable[[str], int], int]:
     longest = json.loads(settings.read_text()).get("max_seq_length") if settings.is_file() else None
     if longest is None:
         longest = json.loads((folder / "config.json").read_text())["max_position_embeddings"]
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), int(longest) - special
+    return TokenCounter(tokenizer), int(longest) - special

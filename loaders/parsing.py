@@ -15,7 +15,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from errors import DocumentError
+from errors import DocumentError, FormatError
 from loaders.catalog import Drop, Entry
 from loaders.cleaning import searchable
 from loaders.documents import load_documents, unread
@@ -55,12 +55,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Parsed:
-    """A file's chunks and what was dropped of it; or why it failed; note: what of it could not be read."""
+    """A file's chunks and what was dropped of it; or why it failed, or was skipped; note: what of it was not read."""
 
     entries: tuple[Entry, ...] = ()
     drops: tuple[Drop, ...] = ()
     failure: str = ""
     note: str = ""
+    skipped: bool = False
 
 
 class Parser:
@@ -131,7 +132,7 @@ def parse(source: str, path: Path, cutting: Cutting) -> Parsed:
     try:
         documents = load_documents(path, cutting.reading)
     except DocumentError as error:
-        return Parsed(failure=f"{error.reason}: {error.remedy}")
+        return Parsed(failure=f"{error.reason}: {error.remedy}", skipped=isinstance(error, FormatError))
     note = "; ".join(unread(documents))
     for document in documents:
         document.metadata["source"] = source

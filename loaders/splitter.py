@@ -3,24 +3,30 @@
 A chunk's text is always a verbatim stretch of the file's text: `start` says where it begins.
 """
 
-import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from hashlib import blake2b
 from itertools import takewhile
 from pathlib import PurePath
+from typing import NamedTuple
 
 from langchain_core.documents import Document
-from langchain_text_splitters import RecursiveCharacterTextSplitter
 
 from loaders.cleaning import context
-from sentences import SENTENCE_END, boundaries, trim
+from loaders.formats.text import CODE
+from loaders.headings import sections
+from loaders.tokens import token_starts
+from loaders.windows import Text, windows
 
-SEPARATORS = [r"\n\s*\n\s*", r"\n", SENTENCE_END, r"[;:,،，；、]\s*", r"\s+", ""]
-MARKDOWN = frozenset({".md", ".markdown"})
-HEADING = re.compile(
-    r"^(#{1,6})[ \t]+(.+?)(?:[ \t]+#+)?[ \t]*$|^[ \t]*(`{3,}(?=[^`\n]*$)|~{3,})[ \t]*(\S?)", re.MULTILINE
-)
-WORD_START = re.compile(r"(?<=\s)\S")
+LEAST = 8  # tokens of text in a chunk, however much its headings take
+
+
+class Section(NamedTuple):
+    """A stretch of a file that is cut for itself, and where its tokens begin, counted from its own beginning."""
+
+    document: Document
+    starts: "array[int]"
 
 
 def split_documents(
@@ -31,79 +37,71 @@ def split_documents(
     Each chunk but a section's first repeats up to `overlap_tokens` tokens of the one before it. Sections too short to
     stand alone (a quarter of a chunk) join the next one on their page. Metadata: source, page, line, section,
     start. The id is a hash of source, section and text, so an edit elsewhere in the file leaves it as it is.
+    A TokenCounter is faster than any other count_tokens: it is asked for each text once.
     """
     chunks: list[Document] = []
-    for section in _join_short(_sections(documents), count_tokens, chunk_tokens):
+    count = cache(lambda text: len(token_starts(count_tokens, text)))  # of headings, which come again and again
+    for section, starts in _join_short(_tokenised(documents, count_tokens), chunk_tokens):
         place = {key: section.metadata[key] for key in ("source", "page", "line", "section")}
-        place["section"] = _fit_path(place["section"], count_tokens, chunk_tokens // 4)
-        room = max(chunk_tokens - overlap_tokens - count_tokens(context(place)), 8)
+        place["section"] = _fit_path(place["section"], count, chunk_tokens // 4)
+        limit = max(chunk_tokens - count(context(place)), overlap_tokens + LEAST)
         text, origin = section.page_content, section.metadata["start_index"]
-        for start, end in _windows(text, count_tokens, room, overlap_tokens):
-            at = {"start": origin + start, "line": place["line"] and place["line"] + text.count("\n", 0, start)}
+        code = PurePath(place["source"]).suffix.lower() in CODE
+        line, counted = place["line"], 0
+        for start, end in windows(Text(text, starts, count_tokens, code), limit, overlap_tokens):
+            line, counted = line and line + text.count("\n", counted, start), start
+            at = {"start": origin + start, "line": line}
             chunks.append(Document(page_content=text[start:end], metadata=place | at))
     return _with_ids(chunks)
 
 
-def _sections(documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield the Documents as loaded; those of Markdown files cut at their headings, the heading path as section."""
+def _tokenised(documents: Iterable[Document], count_tokens: Callable[[str], int]) -> Iterator[Section]:
+    """Yield the Documents' sections with where their tokens begin; a Document of several is tokenised once."""
     for document in documents:
-        if PurePath(document.metadata["source"]).suffix.lower() not in MARKDOWN:
-            yield document
-            continue
-        text, path, start, fenced = document.page_content, [""] * 6, 0, ""
-        section = ""
-        for match in HEADING.finditer(text):
-            marks, title, fence, info = match.groups()
-            if fence:
-                if not fenced:
-                    fenced = fence
-                elif fence.startswith(fenced) and not info:
-                    fenced = ""
-            elif not fenced:
-                yield _part(document, start, match.start(), section)
-                start, level = match.start(), len(marks)
-                path[level - 1 :] = [title, *[""] * (6 - level)]
-                section = " > ".join(filter(None, path))
-        yield _part(document, start, len(text), section)
+        starts, origin = token_starts(count_tokens, document.page_content), document.metadata["start_index"]
+        at = first = 0
+        for section in sections([document]):
+            at = section.metadata["start_index"] - origin
+            stop = at + len(section.page_content)
+            last = first
+            while last < len(starts) and starts[last] < stop:
+                last += 1
+            if section.page_content.strip():
+                yield Section(section, array("L", (start - at for start in starts[first:last])) if at else starts[:last])
+            first = last
 
 
-def _part(document: Document, start: int, end: int, section: str) -> Document:
-    text, before = document.page_content, document.metadata
-    at = {"start_index": before["start_index"] + start, "line": before["line"] + text.count("\n", 0, start)}
-    return Document(page_content=text[start:end], metadata=before | at | {"section": section})
-
-
-def _join_short(
-    sections: Iterable[Document], count_tokens: Callable[[str], int], chunk_tokens: int
-) -> Iterator[Document]:
+def _join_short(found: Iterable[Section], chunk_tokens: int) -> Iterator[Section]:
     """Yield the sections, those under a quarter of a chunk joined with what follows them on the same page."""
-    held: Document | None = None
-    size = 0
-    for section in sections:
-        if not section.page_content.strip():
+    held: Section | None = None
+    for section in found:
+        if held is None:
+            held = section
             continue
-        tokens = count_tokens(section.page_content)
-        if held and size < chunk_tokens // 4 and size + tokens <= chunk_tokens * 3 // 4 and _adjoin(held, section):
-            gap = section.metadata["start_index"] - _end(held)  # blank lines: all that stands between sections
-            held = Document(
-                page_content=held.page_content + "\n" * gap + section.page_content,
-                metadata=held.metadata | {"section": _shared_path(held, section)},
-            )
-            size += tokens
-            continue
-        if held:
+        size = len(held.starts) + len(section.starts)
+        if len(held.starts) < chunk_tokens // 4 and size <= chunk_tokens * 3 // 4 and _adjoin(held, section):
+            held = _joined(held, section)
+        else:
             yield held
-        held, size = section, tokens
+            held = section
     if held:
         yield held
 
 
-def _end(section: Document) -> int:
-    return int(section.metadata["start_index"]) + len(section.page_content)
+def _joined(one: Section, two: Section) -> Section:
+    at = two.document.metadata["start_index"] - one.document.metadata["start_index"]
+    text = one.document.page_content  # what stands between sections is white space: any does for the blank lines
+    joined = Document(
+        page_content=text + "\n" * (at - len(text)) + two.document.page_content,
+        metadata=one.document.metadata | {"section": _shared_path(one.document, two.document)},
+    )
+    return Section(joined, one.starts + array("L", (at + start for start in two.starts)))
 
 
-def _adjoin(first: Document, second: Document) -> bool:
-    return bool(first.metadata["page"] == second.metadata["page"] and second.metadata["start_index"] >= _end(first))
+def _adjoin(one: Section, two: Section) -> bool:
+    first, second = one.document.metadata, two.document.metadata
+    end = first["start_index"] + len(one.document.page_content)
+    return bool(first["page"] == second["page"] and second["start_index"] >= end)
 
 
 def _shared_path(first: Document, second: Document) -> str:
@@ -123,42 +121,6 @@ def _fit_path(section: str, count_tokens: Callable[[str], int], limit: int) -> s
     while count_tokens(section) > limit:
         section = section[: len(section) // 2]
     return section
-
-
-def _windows(text: str, count_tokens: Callable[[str], int], room: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of each chunk of a section: LangChain's recursive splitter tiles it, overlap reaches back."""
-    splitter = RecursiveCharacterTextSplitter(
-        separators=SEPARATORS,
-        is_separator_regex=True,
-        keep_separator="end",
-        strip_whitespace=False,  # so that the tiles, put together, are the text: offsets are sums, not searches
-        chunk_size=room,
-        chunk_overlap=0,
-        length_function=count_tokens,
-    )
-    before = at = 0
-    held: tuple[int, int] | tuple[()] = ()
-    for tile in splitter.split_text(text):
-        start = _reach_back(text, before, at, count_tokens, overlap) if at else 0
-        before, at = at, at + len(tile)
-        span = trim(text, start, at)
-        if held and span and span[0] > held[0]:  # else the next chunk holds all of it: a heading, a short first line
-            yield held
-        held = span or held
-    if held:
-        yield held
-
-
-def _reach_back(text: str, lowest: int, start: int, count_tokens: Callable[[str], int], overlap: int) -> int:
-    """Return the first sentence start, or else word start, from which the text up to `start` fits the overlap."""
-    before = text[lowest:start]
-    if count_tokens(before) <= overlap:
-        return lowest
-    for starts in (boundaries(before), (match.start() for match in WORD_START.finditer(before))):
-        for at in starts:
-            if at < len(before) and count_tokens(before[at:]) <= overlap:
-                return lowest + at
-    return start
 
 
 def _with_ids(chunks: list[Document]) -> list[Document]:

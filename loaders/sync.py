@@ -128,13 +128,17 @@ def _examine(
         return None
     if before is None or before.sha256 != state.sha256 or (before.failure and retry_failed):
         return state, path
-    if before != (state := replace(state, failure=before.failure, note=before.note)):
+    if before != (state := replace(before, mtime_ns=state.mtime_ns, ctime_ns=state.ctime_ns)):
         store.catalog.write_source(state)
     if before.failure:
-        report.failed.append(Problem(source, before.failure))
+        _report_failure(before, report)
     else:
         report.unchanged += 1
     return None
+
+
+def _report_failure(state: SourceState, report: SyncReport) -> None:
+    (report.skipped if state.skipped else report.failed).append(Problem(state.source, state.failure))
 
 
 def _state(source: str, path: Path, known: SourceState | None) -> SourceState:
@@ -153,7 +157,8 @@ def _groups(files: Sequence[File], parser: Parser) -> Iterator[list[tuple[Source
     group: list[tuple[SourceState, Parsed]] = []
     parsed_files = parser.parse_all((state.source, path) for state, path in files)
     for (state, _), parsed in zip(files, parsed_files, strict=True):
-        group.append((replace(state, failure=parsed.failure, note=parsed.note), parsed))
+        state = replace(state, failure=parsed.failure, note=parsed.note, skipped=parsed.skipped)
+        group.append((state, parsed))
         if sum(len(parsed.entries) for _, parsed in group) >= GROUP_CHUNKS:
             yield group
             group = []
@@ -178,7 +183,7 @@ def _write(
     report.embedded += embedded
     for state, _ in group:
         if state.failure:
-            report.failed.append(Problem(state.source, state.failure))
+            _report_failure(state, report)
         else:
             report.read += 1
     return vectors

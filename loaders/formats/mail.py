@@ -1,35 +1,73 @@
-"""A mail comes in; its head, its text and the names of its attachments go out.
+"""A mail, or a file of many, comes in; head, text and names of attachments of each go out.
 
 Our own reader, because UnstructuredEmailLoader (0.27) loses sender, receivers and date.
 """
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loaders.formats.encoding import encoding_of
+from errors import DocumentError
+from loaders.formats.encoding import encoding_of, mended, text_in
 from loaders.formats.reading import Reading, Stretch
 from loaders.formats.sections import JOINER, html_blocks, in_sections
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
+ENVELOPE = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\r\n]+\r?\n(?=[\w-]+:|\r?\n)")
+
 
 def eml_message(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield the whole mail as one stretch: subject, people and date, text, names of the attachments."""
-    from email import message_from_bytes, policy
-
     data = path.read_bytes()
     if b"\0" in data[:4]:
         data = path.read_text(encoding_of(path)).encode()  # UTF-16, which no mail server writes but people save
+    if envelope := ENVELOPE.match(data):
+        data = data[envelope.end() :]
+    yield from _message(data)
+
+
+def mbox_messages(path: Path, reading: Reading) -> Iterator[Stretch]:
+    """Yield a stretch a mail, its subject as section; lines that were quoted (">From ") are as they were sent."""
+    data = path.read_bytes()
+    starts = list(ENVELOPE.finditer(data))
+    for start, after in itertools.zip_longest(starts, starts[1:]):
+        mail = data[start.end() : after.start() if after else len(data)]
+        yield from _message(re.sub(rb"^>(>*From )", rb"\1", mail, flags=re.MULTILINE))
+
+
+def mhtml_page(path: Path, reading: Reading) -> Iterator[Stretch]:
+    """Yield a stretch a heading of a page that a browser saved as one file."""
+    from email import message_from_bytes, policy
+
+    for part in message_from_bytes(path.read_bytes(), policy=policy.default).walk():
+        if part.get_content_type() in ("text/html", "application/xhtml+xml"):
+            return in_sections(html_blocks(_decoded(part)))
+    raise DocumentError(path, "no page in it", "save the page anew")
+
+
+def _message(data: bytes) -> Iterator[Stretch]:
+    from email import message_from_bytes, policy
+
     mail = message_from_bytes(data, policy=policy.default)
-    yield Stretch(_mail_text(mail), " ".join(str(mail["subject"] or "").split()))
+    yield Stretch(mended(_mail_text(mail)), _header(mail, "Subject"))
+
+
+def _header(mail: Any, name: str) -> str:
+    """Return a header on one line; as it stands where it is no valid one, at which Python's parser (3.11) fails."""
+    try:
+        value = str(mail[name] or "")
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        value = next((str(raw) for key, raw in mail.raw_items() if key.lower() == name.lower()), "")
+    return " ".join(value.split())
 
 
 def _mail_text(mail: "EmailMessage") -> str:
-    names = ("Subject", "From", "To", "Cc", "Date")
-    head = "\n".join(f"{name}: {' '.join(str(mail[name]).split())}" for name in names if mail[name])
+    names = ("Subject", "From", "To", "Cc", "Bcc", "Date")
+    head = "\n".join(f"{name}: {value}" for name in names if (value := _header(mail, name)))
     texts, files = _mail_parts(mail)
     return JOINER.join(filter(None, [head, *texts, f"Attachments: {', '.join(files)}" if files else ""]))
 
@@ -52,13 +90,19 @@ def _mail_parts(part: Any) -> tuple[list[str], list[str]]:
 
 
 def _mail_body(part: Any) -> str:
-    from charset_normalizer import from_bytes
-
-    data: bytes = part.get_payload(decode=True) or b""
-    try:
-        text = data.decode(part.get_content_charset() or "utf-8")
-    except (LookupError, UnicodeDecodeError):  # no charset that we know, or not the true one
-        text = str(from_bytes(data).best() or data.decode(errors="replace"))
+    text = _decoded(part)
     if part.get_content_type() == "text/html":
         text = JOINER.join(stretch.text for stretch in in_sections(html_blocks(text)))
     return "\n".join(text.splitlines()).strip()
+
+
+def _decoded(part: Any) -> str:
+    data: bytes = part.get_payload(decode=True) or b""
+    try:
+        return data.decode(part.get_content_charset() or "utf-8")
+    except (LookupError, UnicodeDecodeError):  # no charset that we know, or not the true one
+        pass
+    try:
+        return text_in(data)
+    except UnicodeError:
+        return data.decode(errors="replace")

@@ -6,6 +6,7 @@ Our own readers, because CSVLoader expects commas and drops a column whose name 
 
 import csv
 import datetime
+import io
 import itertools
 import json
 from collections.abc import Iterable, Iterator
@@ -13,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from errors import DocumentError
-from loaders.formats.encoding import encoding_of
+from loaders.formats.encoding import text_of
 from loaders.formats.reading import Reading, Stretch
 
 
 def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch a row in CSVLoader's form, less empty cells; no column hides another of its name."""
     csv.field_size_limit(2**31 - 1)  # for the whole process; as it is, a cell over 131,072 characters fails
-    with path.open(encoding=encoding_of(path), newline="") as lines:
+    with io.StringIO(text_of(path)) as lines:
         first = next((line for line in lines if line.strip()), "")
         delimiter = max(",;\t|", key=first.count)  # csv.Sniffer takes letters for delimiters
         rows = filter(None, csv.reader(itertools.chain([first], lines), delimiter=delimiter))
@@ -28,6 +29,8 @@ def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
         while len(header) > 1 and sum(map(bool, header)) == 1:  # a title above the table
             yield Stretch("".join(header))
             header = next(rows, [])
+        if all(cell.strip().lstrip("-").replace(".", "", 1).isdecimal() for cell in header):  # no header but a row
+            rows, header = itertools.chain([header], rows), [""] * len(header)
         names, number = _names(header), 0
         for number, row in enumerate(rows, 1):
             yield Stretch(_record(names, [cell.strip() for cell in row]), f"row {number}")
@@ -96,11 +99,13 @@ def _record(names: list[str], cells: Iterable[str]) -> str:
 def json_records(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch an element of a list, or one for any other JSON."""
     try:
-        data = json.loads(path.read_text(encoding_of(path)))
+        data = json.loads(text_of(path))
     except json.JSONDecodeError as error:
         reason = f"invalid JSON in line {error.lineno}: {error.msg}"
         remedy = "mend that line, or name the file .jsonl if each line is a record"
         raise DocumentError(path, reason, remedy) from error
+    if isinstance(data, dict) and data.get("type") == "FeatureCollection":
+        data = [_feature(feature) for feature in data.get("features", ())]
     if isinstance(data, list):
         for number, record in enumerate(data, 1):
             yield Stretch("\n".join(_flat(record)), f"record {number}")
@@ -108,9 +113,16 @@ def json_records(path: Path, reading: Reading) -> Iterator[Stretch]:
         yield Stretch("\n".join(_flat(data)))
 
 
+def _feature(feature: dict[str, Any]) -> dict[str, Any]:
+    """Return what a GeoJSON feature says of a place: a point's coordinates, but not a shape's, which are noise."""
+    shape = feature.get("geometry") or {}
+    where = {"coordinates": shape.get("coordinates")} if shape.get("type") == "Point" else {}
+    return {"id": feature.get("id"), **(feature.get("properties") or {}), "geometry": shape.get("type"), **where}
+
+
 def jsonl_records(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch a line."""
-    with path.open(encoding=encoding_of(path)) as lines:
+    with io.StringIO(text_of(path)) as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield Stretch("\n".join(_flat(json.loads(line))) if line.strip() else "", f"line {number}")

@@ -11,11 +11,24 @@ from typing import TYPE_CHECKING, NamedTuple
 from loaders.formats.reading import Stretch
 
 if TYPE_CHECKING:
-    from bs4 import Tag
+    from bs4 import BeautifulSoup, Tag
 
 JOINER = "\n\n"  # stands between two blocks of a stretch, and between two stretches of a file
 HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
-DROPPED = ["script", "style", "noscript", "template", "svg", "nav", "footer", "aside", "head"]
+DROPPED = [
+    *("script", "style", "noscript", "template", "svg", "nav", "footer", "aside", "head", "select", "datalist"),
+    *("button", "dialog"),
+]
+# what a page has besides its text, by the roles, names and states that say so
+HIDDEN = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)(?![^;\"]*var\()", re.IGNORECASE)
+ROLES = frozenset({"navigation", "banner", "search", "menu", "menubar", "contentinfo", "dialog", "alertdialog"})
+NOISE = re.compile(
+    r"(?:^|[-_\s])(?:nav|navbar|navigation|menu|breadcrumbs?|sidebar|cookies?|cookiebar|consent|gdpr|share|sharing|social|"
+    r"pagination|pager|skip-?link|advert|ads?)(?:$|[-_\s])",
+    re.IGNORECASE,
+)
+MOST_NOISE = 0.3  # of a page's text: what is more is the page, whatever its class is called
+WIDEST, TALLEST = 100, 10_000  # columns and rows that a cell is taken to span; pages have any number there
 BLOCKS = set(
     "address article blockquote body center dd details div dl dt fieldset figcaption figure form header "  # noqa: SIM905
     "hr html legend li main ol p pre section summary table tbody td tfoot th thead tr ul".split()
@@ -60,10 +73,24 @@ def html_blocks(html: bytes | str) -> list[Block]:
     title = " ".join(soup.title.get_text().split()) if soup.title else ""
     for tag in soup(DROPPED):
         tag.decompose()
+    _drop_boilerplate(soup)
     blocks = [block for block in _blocks(soup, tight=False) if block.text]
     if title and not any(block.level == 1 for block in blocks):
         blocks.insert(0, Block(title, level=1))
     return blocks
+
+
+def _drop_boilerplate(soup: "BeautifulSoup") -> None:
+    """Take out what is hidden or called a menu, a cookie banner and the like, but never most of a page."""
+    size = len(soup.get_text())
+    for tag in soup.find_all(True):
+        if tag.decomposed or tag.name in ("html", "body", "main", "article"):
+            continue
+        hidden = tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or HIDDEN.search(str(tag.get("style", "")))
+        names = " ".join([*(tag.get("class") or []), str(tag.get("id", ""))])
+        noise = str(tag.get("role", "")).lower() in ROLES or (names and NOISE.search(names) and not tag.find("h1"))
+        if (hidden or noise) and len(tag.get_text()) < MOST_NOISE * size:
+            tag.decompose()
 
 
 def _blocks(tag: "Tag", *, tight: bool) -> Iterator[Block]:
@@ -102,11 +129,55 @@ def _parts(tag: "Tag") -> Iterator["str | Tag"]:
 
 
 def _rows(table: "Tag") -> Iterator[Block]:
+    """Yield a table's caption and rows, each cell of a row with the heading of its column where there is one."""
     if table.caption:
         yield Block(" ".join(table.caption.get_text().split()))
+    grid, headers = _grid(table)
+    names: list[str] = []
+    for number, (cells, header) in enumerate(zip(grid, headers, strict=True)):
+        if header and not all(headers[number:]):
+            above = itertools.zip_longest(names, cells, fillvalue="") if number and headers[number - 1] else None
+            names = [" ".join(dict.fromkeys(filter(None, pair))) for pair in above] if above else cells
+            continue
+        labelled = (f"{name}: {cell}" if name and cell else cell for name, cell in zip(names, cells, strict=False))
+        kept = [*labelled, *cells[len(names) :]] if names else cells
+        kept = list(filter(None, kept)) if names else kept
+        yield Block(" | ".join(kept) if any(cells) else "", tight=True)
+
+
+def _grid(table: "Tag") -> tuple[list[list[str]], list[bool]]:
+    """Return a table's rows as cells, one that spans rows in each of them, and whether a row is one of headings."""
+    grid: list[list[str]] = []
+    headers: list[bool] = []
+    spans: dict[int, tuple[int, str]] = {}  # column → in how many more rows its cell stands
     for row in table.find_all("tr"):
-        cells = [" ".join(cell.get_text(" ").split()) for cell in row.find_all(["td", "th"])]
-        yield Block(" | ".join(cells) if any(cells) else "", tight=True)
+        tags = row.find_all(["td", "th"])
+        cells: list[str] = []
+        for tag in tags:
+            while len(cells) in spans:
+                cells.append(_spanned(spans, len(cells)))
+            text = " ".join(tag.get_text(" ").split())
+            for extra in range(min(_span(tag, "colspan"), WIDEST)):
+                if (rows := _span(tag, "rowspan")) > 1:
+                    spans[len(cells)] = (rows - 1, text)
+                cells.append("" if extra and tag.name == "td" else text)
+        while len(cells) in spans:
+            cells.append(_spanned(spans, len(cells)))
+        grid.append(cells)
+        headers.append(bool(tags) and all(tag.name == "th" for tag in tags))
+    return grid, headers
+
+
+def _spanned(spans: dict[int, tuple[int, str]], column: int) -> str:
+    left, text = spans.pop(column)
+    if left > 1:
+        spans[column] = (left - 1, text)
+    return text
+
+
+def _span(tag: "Tag", name: str) -> int:
+    value = str(tag.get(name, "1"))
+    return int(value) if value.isascii() and value.isdecimal() and 0 < int(value) < TALLEST else 1
 
 
 def _lines(inline: list[str]) -> str:

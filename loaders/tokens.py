@@ -1,0 +1,67 @@
+"""A text comes in; how many tokens it has, and where each of them begins, go out."""
+
+import re
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+LONGEST = 24  # characters of a token; a longer one is a word that the model does not know (WordPiece: over 100)
+UNKNOWN = 4  # characters a token in such a word, so that text without spaces is cut at all
+REMEMBERED = 50_000  # words: those of a large English collection
+WORD = re.compile(r"\S{1,5000}")
+
+
+@dataclass(frozen=True)
+class TokenCounter:
+    """Count a model's tokens, special ones left out."""
+
+    tokenizer: "Tokenizer"
+    lead: str = field(init=False, repr=False)
+    known: Callable[[str], tuple[int, ...]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Remember words: a text word by word is ten times as fast as at once, and the same to a tokenizer."""
+        # byte-level tokenizers have the space before a word in its first token
+        object.__setattr__(self, "lead", " " if "ByteLevel" in str(self.tokenizer.pre_tokenizer) else "")
+        object.__setattr__(self, "known", lru_cache(REMEMBERED)(self._offsets))
+
+    def __reduce__(self) -> tuple[type["TokenCounter"], tuple["Tokenizer"]]:
+        """Travel to the workers that read files without the words remembered so far."""
+        return TokenCounter, (self.tokenizer,)
+
+    def __call__(self, text: str) -> int:
+        """Return the number of tokens in the text."""
+        return len(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def starts(self, text: str) -> "array[int]":
+        """Return the offset in characters at which each token begins; an unknown long word counts as several."""
+        found = array("L")
+        for match in WORD.finditer(text):
+            word, at = match.group(), match.start()
+            offsets = self.known(word) if len(word) <= LONGEST else self._offsets(word)
+            if len(offsets) == 1:
+                found.append(at)
+            else:
+                found.extend([at + offset for offset in offsets])
+        return found
+
+    def _offsets(self, word: str) -> tuple[int, ...]:
+        found: list[int] = []
+        for first, last in self.tokenizer.encode(self.lead + word, add_special_tokens=False).offsets:
+            at = max(first - len(self.lead), 0)
+            found.append(at)
+            if last - first > LONGEST:
+                found.extend(range(at + UNKNOWN, last - len(self.lead), UNKNOWN))
+        return tuple(found)
+
+
+def token_starts(count_tokens: Callable[[str], int], text: str) -> "array[int]":
+    """Return where the text's tokens begin; those of a counter that can't tell are put at the start of their word."""
+    if isinstance(count_tokens, TokenCounter):
+        return count_tokens.starts(text)
+    return array("L", (m.start() for m in WORD.finditer(text) for _ in range(count_tokens(m.group()))))
