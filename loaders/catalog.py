@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from langchain_core.documents import Document
@@ -45,6 +45,7 @@ CREATE INDEX IF NOT EXISTS vectors_unused ON vectors (unused_since) WHERE unused
 """
 PLACE = ("source", "page", "line", "section", "start")  # a chunk's metadata, each a column
 BATCH = 500  # SQL variables in one statement
+Value = TypeVar("Value")
 DAY = 86_400.0  # seconds
 
 
@@ -75,7 +76,7 @@ class Drop(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A chunk as the catalog takes it: place, verbatim text, its searchable form and the marks of its duplicates."""
+    """A chunk as the catalog takes it: place, verbatim text, the key of its vector and the marks of its duplicates."""
 
     id: str
     page: int | None
@@ -83,7 +84,6 @@ class Entry(NamedTuple):
     section: str
     start: int
     text: str
-    searchable: str
     vector_key: str
     exact: str
     bands: tuple[int, ...]
@@ -191,13 +191,15 @@ class Catalog:
         rows = [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors.items()]
         self.connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, NULL)", rows)
 
-    def forget_unused_vectors(self, after_days: float) -> None:
-        """Delete the vectors of text that no source has held for so long: text can be guessed from them."""
-        now = time.time()
+    def mark_unused_vectors(self) -> None:
+        """Note since when a vector belongs to no chunk that is searched."""
         used = "EXISTS (SELECT 1 FROM chunks WHERE vector_key = key AND kept_by IS NULL)"
-        self.rows(f"UPDATE vectors SET unused_since = ? WHERE unused_since IS NULL AND NOT {used}", (now,))  # noqa: S608
+        self.rows(f"UPDATE vectors SET unused_since = ? WHERE unused_since IS NULL AND NOT {used}", (time.time(),))  # noqa: S608
         self.rows(f"UPDATE vectors SET unused_since = NULL WHERE unused_since IS NOT NULL AND {used}")  # noqa: S608
-        self.rows("DELETE FROM vectors WHERE unused_since <= ?", (now - after_days * DAY,))
+
+    def forget_vectors(self, after_days: float) -> None:
+        """Delete the vectors that have been unused for so long: text can be guessed from them."""
+        self.rows("DELETE FROM vectors WHERE unused_since <= ?", (time.time() - after_days * DAY,))
 
     def stream_vectors(self) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield (ids, float32 matrix) of all chunks that are searched, a batch at a time."""
@@ -231,7 +233,7 @@ class Catalog:
             return keywords.search(self.connection, query, limit)
 
 
-def batches[T](values: Sequence[T]) -> Iterator[Sequence[T]]:
+def batches(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yield the values in parts that fit one SQL statement."""
     for at in range(0, len(values), BATCH):
         yield values[at : at + BATCH]

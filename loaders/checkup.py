@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from errors import StoreError
-from loaders.store import CATALOG, Store
+from loaders.store import Store
 
 CANARIES = 64
 SECONDS = 600.0
@@ -41,14 +41,15 @@ def damage(directory: Path) -> list[str]:
     except StoreError as error:
         return [error.reason]
     try:
-        return [*_catalog_damage(store), *_keyword_damage(store), *_chroma_damage(store)]
+        return [*catalog_damage(store), *keyword_damage(store), *chroma_damage(store)]
     except StoreError as error:
         return [error.reason]
     finally:
         store.close()
 
 
-def _catalog_damage(store: Store) -> list[str]:
+def catalog_damage(store: Store) -> list[str]:
+    """Return what is wrong in the catalog, which nothing can be rebuilt from then."""
     verdict = store.catalog.rows("PRAGMA quick_check(1)")[0][0]
     lines = [] if verdict == "ok" else [f"{TRUTH} is damaged ({verdict})"]
     sql = (
@@ -63,7 +64,8 @@ def _catalog_damage(store: Store) -> list[str]:
     return lines
 
 
-def _keyword_damage(store: Store) -> list[str]:
+def keyword_damage(store: Store) -> list[str]:
+    """Return what is wrong in the keyword index."""
     try:
         store.catalog.rows("INSERT INTO keywords (keywords) VALUES ('integrity-check')")
     except sqlite3.DatabaseError as error:
@@ -78,7 +80,8 @@ def _keyword_damage(store: Store) -> list[str]:
     return lines + ([f"{stray} rows of the keyword index belong to no chunk"] if stray else [])
 
 
-def _chroma_damage(store: Store) -> list[str]:
+def chroma_damage(store: Store) -> list[str]:
+    """Return what is wrong in Chroma."""
     wanted, held = set(store.catalog.chunk_ids()), store.vectors.ids()
     lines = []
     if missing := len(wanted - held):

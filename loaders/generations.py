@@ -241,7 +241,9 @@ def _take(lock: TextIO, directory: Path, wait: float, *, exclusive: bool) -> Non
             return
         except BlockingIOError:
             if time.monotonic() > until:
-                raise StoreLocked(directory, "another process is using this index", "try again when it is done") from None
+                raise StoreLocked(
+                    directory, "another process is using this index", "try again when it is done"
+                ) from None
             time.sleep(0.05)
 
 

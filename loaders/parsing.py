@@ -18,7 +18,7 @@ from langchain_core.documents import Document
 from errors import DocumentError, FormatError
 from loaders.catalog import Drop, Entry
 from loaders.cleaning import searchable
-from loaders.documents import load_documents, unread
+from loaders.documents import DEFAULT, load_documents, unread
 from loaders.duplicates import exact_key, signature, signature_version
 from loaders.formats.reading import Reading
 from loaders.furniture import drop_furniture
@@ -37,7 +37,7 @@ class Cutting:
     count_tokens: Callable[[str], int]
     chunk_tokens: int
     overlap_tokens: int
-    reading: Reading = Reading()
+    reading: Reading = DEFAULT
 
     @property
     def fingerprint(self) -> str:
@@ -67,9 +67,9 @@ class Parsed:
 class Parser:
     """Parse files in spawned workers, which start with the first file; close it, or use it in a with statement."""
 
-    def __init__(self, cutting: Cutting, *, workers: int = 0, limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(self, cutting: Cutting, *, workers: int = 0, limits: Limits = Limits()) -> None:
         """Keep what the workers need; 0 workers means one a CPU."""
-        self.cutting, self.limits = cutting, limits
+        self.cutting, self.limits = cutting, limits or Limits()
         self._workers = workers or os.cpu_count() or 1
         self._pool: Any = None
 
@@ -119,9 +119,8 @@ class Parser:
         except TimeoutError:
             return Parsed(failure=f"reading it took more than {self.limits.seconds} s: raise RAG_PARSE_SECONDS")
         except MemoryError:
-            return Parsed(
-                failure=f"reading it took more than {self.limits.memory_mb} MB of memory: raise RAG_PARSE_MEMORY"
-            )
+            memory = f"{self.limits.memory_mb} MB of memory"
+            return Parsed(failure=f"reading it took more than {memory}: raise RAG_PARSE_MEMORY")
         except ProcessExpired as error:
             return Parsed(failure=f"its reader crashed (exit code {error.exitcode}): repair the file or leave it out")
         return parsed
@@ -182,9 +181,9 @@ def _start_worker(cutting: Cutting, limits: Limits) -> None:
 
     _worker.append((cutting, limits))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which stops its workers
-    if sys.platform == "linux":  # macOS knows the limit and does not keep it
+    if sys.platform == "linux":  # counts what is written to; macOS knows the limit and does not keep it
         size = limits.memory_mb << 20
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
     sys.addaudithook(_refuse_network)
     parent = parent_process()
     if parent:

@@ -17,6 +17,7 @@ CATALOG = "catalog.sqlite"
 CHROMA = "chroma"  # the catalog's note of Chroma's directory
 # The catalog's notes of its last change, and of the last one that Chroma holds too; after a crash the two differ.
 CHANGE, IN_CHROMA = "change", "change_in_chroma"
+TIDIED = "change_tidied"  # the last change after which unused vectors were looked for
 Vectors = dict[str, np.ndarray]  # chunk id → float32 vector
 Edit = Callable[[Changes], Vectors]  # writes to the catalog, says what that changed; returns the vectors of what is new
 
@@ -75,6 +76,14 @@ class Store:
         writing, self._writing = self._writing, None
         if writing:
             writing.result()
+
+    def forget_unused_vectors(self, after_days: float) -> None:
+        """Delete the vectors of text that no source has held for so long; looks for them only after a change."""
+        with self.catalog.transaction():
+            if self.catalog.read_meta(TIDIED) != str(self._change):
+                self.catalog.mark_unused_vectors()
+                self.catalog.write_meta(TIDIED, str(self._change))
+            self.catalog.forget_vectors(after_days)
 
     def rebuild(self) -> None:
         """Make Chroma and the keyword index anew from the catalog, embedding nothing."""

@@ -82,16 +82,17 @@ def sync(
     on_progress(done, len(files), 0)
     with store.changing() as change:
         for group in _groups(to_read, parser):
-            change(lambda changes, group=group: _write(store, group, changes, embeddings, vectors_from, duplicates, report))  # type: ignore[misc]
+            change(
+                lambda changes, group=group: _write(store, group, changes, embeddings, vectors_from, duplicates, report)
+            )  # type: ignore[misc]
             done += len(group)
             on_progress(done, len(files), report.embedded)
         if not keep_missing:
             folders = [absolute(path) for path in paths if path.is_dir()]
             report.removed = [s for s in known if s not in files and any(f in Path(s).parents for f in folders)]
             if report.removed:
-                change(lambda changes: _remove(store, report.removed, changes, embeddings, duplicates))
-    if to_read or report.removed:
-        store.catalog.forget_unused_vectors(keep_vectors_days)
+                change(lambda changes: _remove(store, report.removed, changes, embeddings, duplicates, report))
+    store.forget_unused_vectors(keep_vectors_days)
     _count(store, files, report)
     report.seconds = time.perf_counter() - began
     return report
@@ -100,8 +101,8 @@ def sync(
 def remove_sources(store: Store, sources: Sequence[str], *, embeddings: Embeddings, duplicates: float) -> None:
     """Take these files out of the index, their vectors included; passages that they stood for take their place."""
     with store.changing() as change:
-        change(lambda changes: _remove(store, sources, changes, embeddings, duplicates))
-    store.catalog.forget_unused_vectors(0)
+        change(lambda changes: _remove(store, sources, changes, embeddings, duplicates, SyncReport()))
+    store.forget_unused_vectors(0)
 
 
 def _examine(
@@ -190,12 +191,20 @@ def _write(
 
 
 def _remove(
-    store: Store, sources: Iterable[str], changes: Changes, embeddings: Embeddings, duplicates: float
+    store: Store,
+    sources: Iterable[str],
+    changes: Changes,
+    embeddings: Embeddings,
+    duplicates: float,
+    report: SyncReport,
 ) -> Vectors:
+    """Take files out of the catalog, inside its transaction; return the vectors of what takes their place."""
     for source in sources:
         remove_source(store.catalog, source, changes)
     settle(store.catalog, duplicates, changes)
-    return _embed(store.catalog, changes, embeddings, None)[0]
+    vectors, embedded = _embed(store.catalog, changes, embeddings, None)
+    report.embedded += embedded
+    return vectors
 
 
 def _embed(

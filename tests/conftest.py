@@ -1,5 +1,6 @@
 """What several test files share: the real small embedder, loaded once, and a fast stand-in for it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -7,7 +8,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
 from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_counter
-from loaders.sync import Splitting
+from loaders.parsing import Cutting, Parser
 from models import locate_folder
 
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
@@ -25,9 +26,15 @@ def embeddings(embedder_folder: Path) -> Embeddings:
 
 
 @pytest.fixture(scope="session")
-def splitting(embedder_folder: Path) -> Splitting:
+def cutting(embedder_folder: Path) -> Cutting:
     count_tokens, _ = load_token_counter(embedder_folder)
-    return Splitting(count_tokens, chunk_tokens=200, overlap_tokens=32)
+    return Cutting(count_tokens, chunk_tokens=200, overlap_tokens=32)
+
+
+@pytest.fixture(scope="session")
+def parser(cutting: Cutting) -> Iterator[Parser]:
+    with Parser(cutting) as parser:
+        yield parser
 
 
 @pytest.fixture(scope="session")

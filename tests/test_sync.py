@@ -20,13 +20,30 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from pydantic import Field
 
+from loaders.changes import replace_source
+from loaders.checkup import catalog_damage, chroma_damage, keyword_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.generations import open_store
+from loaders.parsing import Cutting, Parser
 from loaders.store import Store
-from loaders.sync import Problem, Splitting, SyncReport, remove_sources, sync
+from loaders.sync import Problem, SyncReport, remove_sources, sync
 
 IDENTITY = EmbedderIdentity("fake", "0" * 64, "", "")
-SPLITTING = Splitting(lambda text: len(text.split()), chunk_tokens=40, overlap_tokens=8)
+DUPLICATES = 0.9
+
+
+def count_words(text: str) -> int:
+    return len(text.split())
+
+
+CUTTING = Cutting(count_words, chunk_tokens=40, overlap_tokens=8)
+PARSER = Parser(CUTTING)  # its workers start with the first file and serve all tests here
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stop_workers() -> Iterator[None]:
+    yield
+    PARSER.close()
 
 
 class Recorder(DeterministicFakeEmbedding):
@@ -67,13 +84,14 @@ class Index:
         self.seconds += 1
         os.utime(path, (self.seconds, self.seconds))
 
-    def sync(self, splitting: Splitting = SPLITTING, **options: Any) -> SyncReport:
+    def sync(self, parser: Parser = PARSER, **options: Any) -> SyncReport:
         self.recorder.asked.clear()
-        report = sync(self.store, [self.docs], embeddings=self.recorder, splitting=splitting, **options)
+        options = {"duplicates": DUPLICATES, **options}
+        report = sync(self.store, [self.docs], embeddings=self.recorder, parser=parser, **options)
         assert report.embedded == len(self.recorder.asked) == len(set(self.recorder.asked))
         found = sum(path.is_file() for path in self.docs.rglob("*"))
         assert report.read + report.unchanged + len(report.skipped) + len(report.failed) == found
-        assert self.store.damage() == []
+        assert_sound(self.store)
         return report
 
 
@@ -84,32 +102,42 @@ def index(tmp_path: Path) -> Iterator[Index]:
     index.close()
 
 
+def assert_sound(store: Store) -> None:
+    assert [*catalog_damage(store), *keyword_damage(store), *chroma_damage(store)] == []
+
+
 def section(topic: str) -> str:
     return f"# {topic}\n\n" + " ".join(f"The {topic} has a part with number {n}." for n in range(12)) + "\n\n"
 
 
-def content(directory: Path, *, leftovers: bool = False) -> dict[str, tuple[str, str, bytes, str]]:
-    """Return place, text, vector and keywords of each chunk by its id, straight from the catalog's file."""
+def content(directory: Path, *, leftovers: bool = False) -> dict[str, tuple[Any, ...]]:
+    """Return place, text, vector, words and keeper of each chunk by its id, straight from the catalog's file."""
     with closing(sqlite3.connect(next(directory.glob("*/catalog.sqlite")))) as connection:
         rows = connection.execute(
             "SELECT c.id, c.source || '|' || ifnull(c.page, '') || '|' || ifnull(c.line, '') || '|' || c.section"
-            " || '|' || c.start, c.text, v.vector, k.text FROM chunks c LEFT JOIN vectors v ON v.key = c.vector_key"
-            " LEFT JOIN keywords k ON k.rowid = c.rowid"
+            " || '|' || c.start || '|' || c.position, c.text, v.vector, k.text, keeper.id FROM chunks c"
+            " LEFT JOIN vectors v ON v.key = c.vector_key AND c.kept_by IS NULL"
+            " LEFT JOIN keywords k ON k.rowid = c.rowid LEFT JOIN chunks keeper ON keeper.rowid = c.kept_by"
         ).fetchall()
+        bands = connection.execute("SELECT c.id, b.band, b.kept FROM bands b JOIN chunks c ON c.rowid = b.chunk")
+        marks: dict[str, set[tuple[int, int]]] = {}
+        for id_, band, kept in bands:
+            marks.setdefault(id_, set()).add((band, kept))
         words = connection.execute("SELECT count(*) FROM keywords").fetchone()[0]
         vectors = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
-        assert words == len(rows)
-        assert leftovers or vectors == len({row[3] for row in rows})
-    return {row[0]: row[1:] for row in rows}
+        kept = [row for row in rows if row[5] is None]
+        assert words == len(kept)
+        assert leftovers or vectors == len({row[3] for row in kept})
+    return {row[0]: (*row[1:], sorted(marks.get(row[0], ()))) for row in rows}
 
 
 def assert_like_fresh(
-    store: Store, docs: Path, embeddings: Embeddings, splitting: Splitting = SPLITTING, *, leftovers: bool = False
+    store: Store, docs: Path, embeddings: Embeddings, parser: Parser = PARSER, *, leftovers: bool = False
 ) -> None:
     """Compare an open store with one that is built from nothing for the same files."""
     with tempfile.TemporaryDirectory() as place:
         with open_store(Path(place), IDENTITY, write=True) as fresh:
-            sync(fresh, [docs], embeddings=embeddings, splitting=splitting)
+            sync(fresh, [docs], embeddings=embeddings, parser=parser, duplicates=DUPLICATES)
             assert store.vectors.ids() == fresh.vectors.ids() == set(store.catalog.chunk_ids())
             for ids, vectors in fresh.catalog.stream_vectors():
                 held = store.vectors._collection.get(ids=ids, include=["embeddings"])
@@ -133,16 +161,16 @@ def test_every_file_is_counted_once(index: Index) -> None:
     new = index.write("c.txt", "new")
     empty = index.write("empty.txt", "")
     broken = index.write("broken.json", "{")
-    skipped = [index.write("tool.exe", b"MZ"), index.write("sub/README", "x")]
+    skipped = [index.write("tool.exe", b"MZ" + bytes(range(256)) * 8), index.write("sub/photo.png", b"\x89PNG")]
     report = index.sync()
     assert (report.read, report.unchanged, report.removed) == (2, 1, [])
     assert {problem.source for problem in report.failed} == {str(empty), str(broken)}
     assert {problem.source: problem.reason for problem in report.skipped} == {
-        str(skipped[0]): "no loader for suffix '.exe'",
-        str(skipped[1]): "no suffix",
+        str(skipped[0]): "no reader for .exe: convert it to text, HTML or PDF",
+        str(skipped[1]): "no reader for .png",
     }
     assert report.chunks == len(index.store.catalog.chunk_ids())
-    assert index.store.catalog.chunk_counts()[str(new)] == 1
+    assert index.store.catalog.chunk_counts()[str(new)] == (1, 1)
     assert report.seconds > 0
 
 
@@ -202,7 +230,7 @@ def test_an_emptied_folder_empties_its_part_of_the_index_only(index: Index, tmp_
     other = tmp_path / "other" / "docs"
     other.mkdir(parents=True)
     (other / "b.txt").write_text("two")
-    sync(index.store, [index.docs, other], embeddings=index.recorder, splitting=SPLITTING)
+    sync(index.store, [index.docs, other], embeddings=index.recorder, parser=PARSER, duplicates=DUPLICATES)
     path.unlink()
     assert index.sync().removed == [str(path)]
     assert list(index.store.catalog.sources()) == [str(other / "b.txt")]
@@ -213,7 +241,7 @@ def test_a_single_file_can_be_given_and_removes_nothing_else(index: Index) -> No
     index.sync()
     two.unlink()
     index.write("a.txt", "three")
-    report = sync(index.store, [one, one], embeddings=index.recorder, splitting=SPLITTING)
+    report = sync(index.store, [one, one], embeddings=index.recorder, parser=PARSER, duplicates=DUPLICATES)
     assert (report.read, report.removed, report.chunks) == (1, [], 1)
     assert len(index.store.catalog.sources()) == 2
 
@@ -235,11 +263,11 @@ def test_a_renamed_file_is_embedded_anew_only_where_its_name_says_more(index: In
 def test_equal_texts_are_embedded_once(index: Index) -> None:
     index.write("a/note.md", section("car"))
     index.write("b/note.md", section("car"))
-    report = index.sync()
+    report = index.sync(duplicates=0)
     assert report.read == 2
     assert report.chunks == 2 * report.embedded
     shutil.rmtree(index.docs / "a")
-    assert index.sync().embedded == 0
+    assert index.sync(duplicates=0).embedded == 0
     assert_like_fresh(index.store, index.docs, index.recorder)
 
 
@@ -267,26 +295,95 @@ def test_a_remembered_failure_is_not_read_again_unless_asked(index: Index) -> No
     bad = index.write("bad.txt", "words")
     state = index.store.catalog.sources
     index.sync()
-    with index.store.catalog.transaction():
-        index.store.catalog.replace_source(replace(state()[str(bad)], failure="a parser's bug"), [], [])
-    index.store.vectors.delete(list(index.store.vectors.ids()))
+    failed = replace(state()[str(bad)], failure="a parser's bug")
+    with index.store.changing() as change:
+        change(lambda changes: replace_source(index.store.catalog, failed, [], [], changes) or {})
     assert index.sync().failed == [Problem(str(bad), "a parser's bug")]
     retried = index.sync(retry_failed=True)
     assert (retried.read, retried.failed) == (1, [])
     assert state()[str(bad)].failure == ""
 
 
-def test_another_chunk_size_cuts_all_files_again(index: Index) -> None:
-    index.write("a.md", section("car") + section("boat"))
-    before = index.sync()
-    smaller = Splitting(SPLITTING.count_tokens, chunk_tokens=20, overlap_tokens=4)
-    after = index.sync(smaller)
-    assert (after.read, after.unchanged) == (1, 0)
-    assert after.chunks > before.chunks
-    assert_like_fresh(index.store, index.docs, index.recorder, smaller)
-    assert index.sync(smaller).unchanged == 1
-    assert index.sync().read == 1
+def test_a_repeated_passage_is_indexed_once_and_named_with_all_its_sources(index: Index) -> None:
+    one, two = index.write("a.txt", section("car")), index.write("b.txt", section("car") + "and more")
+    report = index.sync()
+    assert report.searched < report.chunks
+    kept = index.store.chunks(index.store.catalog.chunk_ids())
+    assert [chunk.metadata["also_in"] for chunk in kept if chunk.metadata["source"] == str(one)][0] == [str(two)]
+    reasons = {drop.reason for source, drop in index.store.catalog.drops() if source == str(two)}
+    assert f"the same as in {one}, character 0" in reasons
     assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_what_stood_for_others_leaves_its_place_to_the_next(index: Index) -> None:
+    one, two = index.write("a.txt", section("car")), index.write("b.txt", section("car"))
+    index.sync()
+    one.unlink()
+    report = index.sync()
+    assert report.chunks == report.searched == len(index.store.keyword("car", 99))
+    assert {chunk.metadata["source"] for chunk in index.store.chunks(index.store.catalog.chunk_ids())} == {str(two)}
+    index.write("a.txt", section("car"))
+    index.sync()
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+def test_passages_that_differ_in_a_number_are_both_kept(index: Index) -> None:
+    text = "The notice period of this contract is {} months, and it begins with the end of the month in which " * 3
+    index.write("a.txt", text.format(*"333"))
+    index.write("b.txt", text.format(*"343"))
+    report = index.sync()
+    assert report.searched == report.chunks
+
+
+def test_equality_can_be_asked_for_and_switched_off(index: Index) -> None:
+    for name in ("a.txt", "b.txt"):
+        index.write(name, section("car"))
+    report = index.sync(duplicates=0.0)
+    assert report.searched == report.chunks > 1
+
+
+def test_a_vector_survives_its_text_for_as_long_as_is_wanted(index: Index) -> None:
+    path = index.write("a.txt", "words to return")
+    index.sync()
+    path.unlink()
+    assert index.sync(keep_vectors_days=1).removed
+    index.write("a.txt", "words to return")
+    assert index.sync().embedded == 0
+    path.unlink()
+    index.sync(keep_vectors_days=0)
+    index.write("a.txt", "words to return")
+    assert index.sync().embedded == 1
+
+
+def test_an_edit_that_changes_neither_size_nor_time_is_seen(index: Index) -> None:
+    path = index.write("a.txt", "one words")
+    index.sync()
+    before = path.stat()
+    path.write_text("two words")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert index.sync().read == 1
+    assert len(index.store.keyword("two", 9)) == 1
+
+
+def test_a_clock_that_goes_backwards_changes_nothing(index: Index) -> None:
+    path = index.write("a.txt", "one")
+    index.sync()
+    path.write_text("two")
+    os.utime(path, (1, 1))
+    assert index.sync(keep_vectors_days=1).read == 1
+    with index.store.catalog.transaction():
+        index.store.catalog.rows("UPDATE vectors SET unused_since = unused_since + 1e9")
+    index.write("b.txt", "three")
+    assert index.sync(keep_vectors_days=1).read == 1
+    assert_sound(index.store)
+
+
+def test_a_file_of_no_known_kind_is_skipped_and_remembered(index: Index) -> None:
+    index.write("tool.exe", b"MZ" + bytes(range(256)) * 8)
+    index.write("photo.jpg", b"\xff\xd8\xff\xe0")
+    first, second = index.sync(), index.sync()
+    assert len(first.skipped) == 2
+    assert (first.failed, first.skipped) == (second.failed, second.skipped)
 
 
 def test_more_chunks_than_one_group_holds(index: Index) -> None:
@@ -295,7 +392,9 @@ def test_more_chunks_than_one_group_holds(index: Index) -> None:
         index.write(f"{number}.md", "".join(section(f"part {number} {n}") for n in range(12)))
     report = index.sync(on_progress=lambda *at: progress.append(at))
     assert report.chunks > 3 * 512
-    assert [done for done, _, _ in progress] == list(range(1, 31))
+    files = [done for done, _, _ in progress]
+    assert (files[0], files[-1]) == (0, 30)
+    assert files == sorted(files)
     assert {total for _, total, _ in progress} == {30}
     embedded = [chunks for _, _, chunks in progress]
     assert embedded == sorted(embedded)
@@ -315,7 +414,7 @@ def test_an_embedder_that_fails_leaves_the_index_as_it_was(index: Index) -> None
     index.write("a.txt", "two")
     index.write("b.txt", "three")
     with pytest.raises(MemoryError):
-        sync(index.store, [index.docs], embeddings=Broken(size=8), splitting=SPLITTING)
+        sync(index.store, [index.docs], embeddings=Broken(size=8), parser=PARSER, duplicates=DUPLICATES)
     assert content(index.directory) == before
     assert index.sync().read == 2
     assert_like_fresh(index.store, index.docs, index.recorder)
@@ -338,21 +437,21 @@ def test_an_interruption_before_the_end_leaves_no_vectors_for_ever(index: Index)
 def test_removed_sources_are_gone_from_every_part(index: Index) -> None:
     one, two = index.write("a.txt", "one"), index.write("b.txt", "two")
     index.sync()
-    remove_sources(index.store, [str(one), "/never"])
-    remove_sources(index.store, [])
+    remove_sources(index.store, [str(one), "/never"], embeddings=index.recorder, duplicates=DUPLICATES)
+    remove_sources(index.store, [], embeddings=index.recorder, duplicates=DUPLICATES)
     assert list(index.store.catalog.sources()) == [str(two)]
     assert len(content(index.directory)) == index.store.vectors.count() == 1
-    assert index.store.damage() == []
+    assert_sound(index.store)
 
 
 def test_the_real_embedder_fills_an_index_that_finds_the_right_file(
-    index: Index, embeddings: Embeddings, splitting: Splitting
+    index: Index, embeddings: Embeddings, parser: Parser
 ) -> None:
     index.write("cats.txt", "Cats sleep most of the day and hunt at dusk.")
     index.write("bonds.txt", "The yield of government bonds rose as inflation went up.")
     index.write("bread.txt", "Knead the dough, let it rise and bake it in a hot oven.")
     with tempfile.TemporaryDirectory() as place, open_store(Path(place), IDENTITY, write=True) as store:
-        sync(store, [index.docs], embeddings=embeddings, splitting=splitting)
+        sync(store, [index.docs], embeddings=embeddings, parser=parser)
         for question, name in (("pets that are awake at night", "cats"), ("interest rates", "bonds")):
             ((id_, _), *_) = store.dense(embeddings.embed_query(question), 3)
             assert Path(store.chunks([id_])[0].metadata["source"]).stem == name
@@ -377,7 +476,9 @@ def test_a_file_name_that_is_not_utf8_stops_nothing(index: Index) -> None:
 def test_one_file_by_two_paths_is_one_source(index: Index) -> None:
     path = index.write("a.txt", "one")
     index.sync()
-    report = sync(index.store, [index.docs / ".." / "docs"], embeddings=index.recorder, splitting=SPLITTING)
+    report = sync(
+        index.store, [index.docs / ".." / "docs"], embeddings=index.recorder, parser=PARSER, duplicates=DUPLICATES
+    )
     assert report.unchanged == 1
     assert list(index.store.catalog.sources()) == [str(path)]
 
@@ -470,9 +571,10 @@ from pathlib import Path
 from langchain_core.embeddings import DeterministicFakeEmbedding
 import chromadb, numpy  # imported once: each round is a fork, and Chroma is opened in forks only
 from loaders.generations import open_store
+from loaders.parsing import Parser
 from loaders.sync import sync
 sys.path.insert(0, sys.argv[1])
-from test_sync import IDENTITY, SPLITTING, assert_like_fresh, section
+from test_sync import CUTTING, DUPLICATES, IDENTITY, assert_like_fresh, assert_sound, section
 
 place, rounds, draw = Path(sys.argv[2]), int(sys.argv[3]), random.Random()
 docs, directory = place / "docs", place / "store"
@@ -503,14 +605,17 @@ def edit(number):
 def ingest(say=lambda chunks: None):
     with open_store(directory, IDENTITY, write=True) as store:
         say(0)
-        sync(store, [docs], embeddings=FAKE, splitting=SPLITTING, on_progress=lambda done, total, chunks: say(chunks))
+        with Parser(CUTTING) as parser:
+            told = lambda done, total, chunks: say(chunks)
+            sync(store, [docs], embeddings=FAKE, parser=parser, duplicates=DUPLICATES, on_progress=told)
 
 def check():
     with open_store(directory, IDENTITY, write=True) as store:
-        assert store.damage() == [], store.damage()  # before the next sync as well
-        sync(store, [docs], embeddings=FAKE, splitting=SPLITTING)
-        assert store.damage() == []
-        assert_like_fresh(store, docs, FAKE)
+        assert_sound(store)  # before the next sync as well
+        with Parser(CUTTING) as parser:
+            sync(store, [docs], embeddings=FAKE, parser=parser, duplicates=DUPLICATES)
+            assert_sound(store)
+            assert_like_fresh(store, docs, FAKE, parser)
 
 killed, span = 0, 1.0
 for number in range(rounds):
@@ -538,7 +643,7 @@ for number in range(rounds):
         with open_store(directory, IDENTITY) as store:
             held = {chunk.page_content for chunk in store.chunks(store.catalog.chunk_ids())}
             assert len(held) >= count or number, (len(held), count)
-            assert store.damage() == [], store.damage()
+            assert_sound(store)
 
     for work in (acknowledged_is_there, check):
         _, status = os.waitpid(forked(work), 0)

@@ -38,7 +38,10 @@ CANDIDATES = {  # encoding → the letters that are frequent in it; the first of
     "cp1255": "יוהלארתבשמנםדקעחפכ", "cp1256": ARABIC, "iso8859-6": ARABIC, "cp874": "านรกอเงมยลวดทสตะปบคหแจพชขใไ",
     "cp850": WESTERN, "cp852": CENTRAL, "mac-roman": WESTERN,
 }  # fmt: skip
-RARE, DISCOUNT = frozenset({"cp850", "cp852", "mac-roman", "mac-cyrillic"}), 0.65  # most text that would do as these is cp1252
+RARE, DISCOUNT = (
+    frozenset({"cp850", "cp852", "mac-roman", "mac-cyrillic"}),
+    0.65,
+)  # most text that would do as these is cp1252
 IDEOGRAPHIC = frozenset({"cp932", "euc_jp", "gb18030", "big5hkscs", "cp949"})
 
 
