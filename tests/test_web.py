@@ -4,6 +4,7 @@ import gzip
 import socket
 import ssl
 import time
+import tracemalloc
 from collections.abc import Iterator
 from itertools import repeat
 
@@ -14,7 +15,7 @@ from errors import DocumentError
 from loaders.web.connection import system_resolve
 from loaders.web.fetching import PageGone, fetch
 from loaders.web.guard import may_connect, parse_url
-from loaders.web.pages import Access, Page, suffix_of
+from loaders.web.pages import Access, Page, suffix_of, unzipped
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 
