@@ -355,6 +355,16 @@ def test_a_gzip_bomb_is_cut_off(site):
     assert reason(site.url(), site.access()) == "larger than 20 MB"
 
 
+def test_a_gzip_bomb_takes_no_more_memory_than_the_limit():
+    bomb = gzip.compress(bytes(100 * 2**20))
+    tracemalloc.start()
+    with pytest.raises(DocumentError, match="larger than 1 MB"):
+        unzipped(bomb, "http://site.test/", 2**20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
 @pytest.mark.parametrize(
     ("body", "encoding"), [(b"not gzip", "gzip"), (gzip.compress(b"x" * 99)[:-9], "gzip"), (b"", "br")]
 )
