@@ -41,13 +41,15 @@ def watch(
 
 def _changes(roots: list[Path], told: Look, stop: threading.Event, quiet: float, sweep: float) -> Iterator[set[Path]]:
     resting: dict[Path, tuple[object, float]] = {}  # changed path → how it was seen, and since when
-    due = 0.0
-    for stirred in _wakes(roots, stop, quiet):
+    stirred, due, free = False, 0.0, 0.0
+    for woken in _wakes(roots, stop, quiet):
         now = time.monotonic()
-        if not (stirred or resting or now >= due):
+        stirred |= woken
+        if now < free or not (stirred or resting or now >= due):
             continue
-        due = now + sweep
         seen = _look(roots, told)
+        stirred, due = False, now + sweep
+        free = 3 * time.monotonic() - 2 * now  # looking at many files takes a third of the time at most
         changed = [path for path in told.keys() | seen.keys() if told.get(path) != seen.get(path)]
         resting = {path: _since(resting.get(path), seen.get(path), now) for path in changed}
         ready = {path for path, (_, since) in resting.items() if now - since >= quiet}

@@ -4,6 +4,7 @@ import gzip
 import socket
 import ssl
 import time
+import tracemalloc
 from collections.abc import Iterator
 from itertools import repeat
 
@@ -14,7 +15,7 @@ from errors import DocumentError
 from loaders.web.connection import system_resolve
 from loaders.web.fetching import PageGone, fetch
 from loaders.web.guard import may_connect, parse_url
-from loaders.web.pages import Access, Page, suffix_of
+from loaders.web.pages import Access, Page, suffix_of, unzipped
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 
@@ -352,6 +353,16 @@ def test_a_gzip_bomb_is_cut_off(site):
     assert len(bomb) < 2**15
     site.pages["/"] = send(bomb, Content_Encoding="gzip")
     assert reason(site.url(), site.access()) == "larger than 20 MB"
+
+
+def test_a_gzip_bomb_takes_no_more_memory_than_the_limit():
+    bomb = gzip.compress(bytes(100 * 2**20))
+    tracemalloc.start()
+    with pytest.raises(DocumentError, match="larger than 1 MB"):
+        unzipped(bomb, "http://site.test/", 2**20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ NOT_PUBLIC = _networks(  # what `is_global` of one Python or another lets pass
     "3fff::/20",
 )
 PRIVATE = _networks(
-    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128")
+    "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8", "fc00::/7", "::1/128"
 )
 METADATA = _networks("100.100.100.200/32", "fd00:ec2::/32")  # Alibaba's and Amazon's, inside private blocks
 
