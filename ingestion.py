@@ -1,15 +1,24 @@
 """Paths and web addresses come in; the index is brought up to date with them, and a report on the work goes out."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from errors import DocumentError, SettingsError, StoreLocked
+from errors import DocumentError, RagError, SettingsError, StoreLocked
 from loaders.catalog import Catalog
 from loaders.files import absolute
-from loaders.generations import CUTTING, EMBEDDER, forget_earlier, open_new_generation, open_store, read_note, use_earlier
+from loaders.generations import (
+    CUTTING,
+    EMBEDDER,
+    forget_earlier,
+    open_new_generation,
+    open_store,
+    read_note,
+    use_earlier,
+)
 from loaders.store import Store
 from loaders.sync import Problem, Progress, SyncReport, remove_sources, sync
 from loaders.watching import watch
@@ -19,6 +28,7 @@ from loaders.web.sitemaps import sitemap_urls
 from pipeline import build_embeddings, build_parser, embedder_identity, has_index
 from settings import Settings
 
+RETRY = 2.0  # seconds until `follow` tries again what another process or a missing folder prevented
 PAGES = "pages"  # the folder of web pages inside the index directory
 ROOTS = "roots"  # the catalog's note of the paths and addresses that were ingested
 
@@ -90,7 +100,8 @@ def _sync(settings: Settings, store: Store, roots: Sequence[str], **options: Any
 def _download(settings: Settings, store: Store, addresses: Sequence[str]) -> Downloads:
     if not settings.web:
         raise SettingsError(addresses[0], "web pages are not fetched unless you allow it", "set RAG_WEB=true")
-    access = Access(allow_hosts=frozenset(filter(None, settings.web_hosts.split(","))))
+    hosts = (host.strip() for host in settings.web_hosts.split(","))
+    access = Access(allow_hosts=frozenset(filter(None, hosts)))
     urls: list[str] = []
     for address in addresses:
         is_map = address.endswith(("/robots.txt", ".xml", ".xml.gz"))
@@ -109,9 +120,7 @@ def remove(settings: Settings, target: str) -> list[str]:
         sources = [s for s in store.catalog.sources() if s == target or path in Path(s).parents]
         if not sources:
             raise DocumentError(target, "nothing of it is indexed", "main.py documents lists what is")
-        remove_sources(
-            store, sources, embeddings=build_embeddings(settings, identity), duplicates=settings.duplicates
-        )
+        remove_sources(store, sources, embeddings=build_embeddings(settings, identity), duplicates=settings.duplicates)
         _remember(store.catalog, [r for r in roots_of(store.catalog) if r != target and path not in Path(r).parents])
     forget_earlier(settings.store)
     return sources
@@ -124,8 +133,7 @@ def roll_back(settings: Settings) -> str:
 
 def rebuild_index(settings: Settings) -> int:
     """Make Chroma and the keyword index anew from the catalog; return the number of chunks in them."""
-    with open_store(settings.store, write=True) as store:
-        store.rebuild()
+    with open_store(settings.store, write=True, rebuild=True) as store:
         return len(store.catalog.chunk_ids())
 
 
@@ -134,22 +142,28 @@ def roots_of(catalog: Catalog) -> list[str]:
     return list(json.loads(catalog.read_meta(ROOTS) or "[]"))
 
 
-def follow(settings: Settings, targets: Sequence[Path | str]) -> Iterator[SyncReport]:
-    """Ingest, then again whenever something at the targets has changed; yield a report each time.
+def follow(settings: Settings, targets: Sequence[Path | str] = ()) -> Iterator[SyncReport | RagError]:
+    """Ingest, then again whenever something at the targets has changed; yield each report, or what prevented it.
 
-    While another process uses the index, the changes wait.
+    Web pages are fetched once, at the start. What is prevented is tried again until it succeeds.
     """
-    yield ingest(settings, targets)
-    paths = [Path(_target(target)) for target in targets if not is_address(target)]
-    owed = False
-    for changed in watch(paths):
-        owed = owed or bool(changed)
-        if owed:
+    roots = [_target(target) for target in targets] or json.loads(read_note(settings.store, ROOTS) or "[]")
+    if not roots:
+        raise DocumentError("watch", "nothing was ingested yet", "say what to watch: python main.py watch PATH")
+    paths = [Path(root) for root in roots if not is_address(root)]
+    changes = watch(paths)  # before the first ingest, so that nothing which changes during it is missed
+    yield ingest(settings, roots)
+    for _ in changes:
+        told = ""
+        while True:
             try:
                 yield ingest(settings, paths)
-                owed = False
-            except StoreLocked:
-                continue
+                break
+            except (StoreLocked, DocumentError) as error:
+                if str(error) != told:
+                    told = str(error)
+                    yield error
+                time.sleep(RETRY)
 
 
 def is_address(target: Path | str) -> bool:

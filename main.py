@@ -84,7 +84,10 @@ def watch(targets: Targets = None) -> None:
     import ingestion
 
     for report in ingestion.follow(_settings(), targets or ()):
-        print_report(report)
+        if isinstance(report, RagError):
+            log.print(str(report), markup=False)
+        else:
+            print_report(report)
 
 
 @app.command()
@@ -149,7 +152,8 @@ def search(
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
         passages = [
-            passage_fields(n, p) for n, p in enumerate(pipeline.build_search(settings, index, limit=k).invoke([query]), 1)
+            passage_fields(n, p)
+            for n, p in enumerate(pipeline.build_search(settings, index, limit=k).invoke([query]), 1)
         ]
     if as_json:
         print_json({"query": query, "passages": passages})
@@ -191,7 +195,9 @@ def documents(
             text = " ".join(row["text"].split())
             out.print(f"{place({**row, 'line': None, 'section': ''})}: {row['reason']}: {text[:80]}", markup=False)
         else:
-            out.print(f"{row['chunks']:6}  {short(row['source'])}  {row['failure'] or row['note']}".rstrip(), markup=False)
+            out.print(
+                f"{row['chunks']:6}  {short(row['source'])}  {row['failure'] or row['note']}".rstrip(), markup=False
+            )
 
 
 @documents_app.command("remove")

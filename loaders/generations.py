@@ -38,12 +38,18 @@ REBUILD = "build it anew: python main.py ingest --rebuild PATH"
 
 @contextmanager
 def open_store(
-    directory: Path, embedder: EmbedderIdentity | None = None, *, write: bool = False, wait: float = WAIT
+    directory: Path,
+    embedder: EmbedderIdentity | None = None,
+    *,
+    write: bool = False,
+    rebuild: bool = False,
+    wait: float = WAIT,
 ) -> Iterator[Store]:
     """Open the generation in use, waiting up to `wait` seconds for whoever holds it.
 
     Raise StoreError when there is none to read or its files can't be used, StoreLocked when another process goes on
-    using it, StoreMismatch when another embedder built it; without `embedder`, any will do.
+    using it, StoreMismatch when another embedder built it; without `embedder`, any will do. With `rebuild`, what is
+    derived from the catalog is made anew.
     """
     if not write and current(directory) is None:
         raise StoreError(directory, "there is no index here", "run: python main.py ingest PATH")
@@ -52,7 +58,7 @@ def open_store(
         _errors_of(directory),
         _generation(directory, wait, write=write) as name,
     ):
-        store = Store(directory / name)
+        store = Store(directory / name, rebuild=rebuild)
         try:
             _check_embedder(store, directory, embedder)
             if write and not (directory / CURRENT).is_file():
@@ -71,11 +77,10 @@ def open_new_generation(
     When the block ends without an error the new one takes its place, and the old one is kept for a rollback.
     """
     with _writing(directory, wait), _errors_of(directory):
-        before = current(directory)
-        names = generations(directory)
+        before, names = _usable(directory), generations(directory)
         name = f"{int(names[-1]) + 1:04d}" if names else FIRST
         store = Store(directory / name)
-        old = _readable(directory / before / CATALOG) if before else None
+        old = Catalog(directory / before / CATALOG) if before else None
         try:
             store.catalog.write_meta(EMBEDDER, embedder.as_json())
             yield store, old
@@ -204,12 +209,16 @@ def _generation(directory: Path, wait: float, *, write: bool) -> Iterator[str]:
                 return
 
 
-def _readable(path: Path) -> Catalog | None:
-    """Return the catalog at `path`, or None when it is too old or too damaged to lend its vectors."""
+def _usable(directory: Path) -> str | None:
+    """Return the generation in use, or None when there is none or its catalog is too damaged, or too old, to be read."""
     try:
-        return Catalog(path)
+        name = current(directory)
+        if name:
+            with closing(Catalog(directory / name / CATALOG)) as catalog:
+                catalog.read_meta(EMBEDDER)
     except (StoreError, sqlite3.DatabaseError):
         return None
+    return name
 
 
 def _delete_unused(folder: Path) -> None:

@@ -25,15 +25,21 @@ Edit = Callable[[Changes], Vectors]  # writes to the catalog, says what that cha
 class Store:
     """Join the catalog and the Chroma collection of one generation; chunks are named by their ids in both."""
 
-    def __init__(self, directory: Path) -> None:
-        """Open the generation in `directory`; rebuild Chroma from the catalog where its last writer was interrupted."""
+    def __init__(self, directory: Path, *, rebuild: bool = False) -> None:
+        """Open the generation in `directory`; fill a new Chroma where the last writer was interrupted.
+
+        With `rebuild`, make Chroma and the keyword index anew from the catalog in any case, embedding nothing.
+        """
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.catalog = Catalog(directory / CATALOG)
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="chroma")
         self._writing: Future[None] | None = None
         self._change = self._in_chroma = int(self.catalog.read_meta(CHANGE) or 0)
-        if is_sound(self.catalog, directory):
+        if rebuild:
+            with self.catalog.transaction():
+                rebuild_keywords(self.catalog)
+        if is_sound(self.catalog, directory) and not rebuild:
             self.vectors = VectorIndex(directory / self.catalog.read_meta(CHROMA))
         else:
             self.vectors = self._filled_index()
@@ -84,13 +90,6 @@ class Store:
                 self.catalog.mark_unused_vectors()
                 self.catalog.write_meta(TIDIED, str(self._change))
             self.catalog.forget_vectors(after_days)
-
-    def rebuild(self) -> None:
-        """Make Chroma and the keyword index anew from the catalog, embedding nothing."""
-        with self.catalog.transaction():
-            rebuild_keywords(self.catalog)
-        self.vectors.close()
-        self.vectors = self._filled_index()
 
     def _filled_index(self) -> VectorIndex:
         old = self.catalog.read_meta(CHROMA)

@@ -38,7 +38,7 @@ class VectorIndex:
             )
         except (ChromaError, ValueError) as error:
             raise StoreError(
-                directory, f"Chroma can't open it ({error})", "run: python main.py ingest --rebuild PATH"
+                directory, f"Chroma can't open it ({error})", "run: python main.py doctor --repair"
             ) from error
 
     def close(self) -> None:
