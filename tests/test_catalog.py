@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from langchain_core.documents import Document
 
-from loaders.catalog import Catalog, SourceState
+from errors import StoreError
+from loaders.catalog import Catalog, Entry, SourceState
+from loaders.changes import Changes, remove_source, replace_source, settle
 
 
 @pytest.fixture
@@ -20,19 +22,32 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
     catalog.close()
 
 
-def chunk(id_: str, source: str = "/docs/a.txt", text: str = "") -> Document:
-    place = {"source": source, "page": None, "line": 1, "section": "", "start": 0}
-    return Document(id=id_, page_content=text or f"words of {id_}", metadata=place)
+def entry(id_: str, key: str = "") -> Entry:
+    return Entry(id_, None, 1, "", 0, f"words of {id_}", key or f"key {id_}", id_, ())
 
 
 def state(source: str = "/docs/a.txt", failure: str = "") -> SourceState:
-    return SourceState(source, 10, 20, "0" * 64, "v1 200/32", failure)
+    return SourceState(source, 10, 20, 30, "0" * 64, failure)
 
 
-def put(catalog: Catalog, source: str, *ids: str) -> list[str]:
+def replace(catalog: Catalog, file: SourceState, *entries: Entry) -> set[str]:
+    """Put a file's chunks in, inside a transaction, and return the ids that left."""
+    changes = Changes()
+    replace_source(catalog, file, entries, [], changes)
+    settle(catalog, 0, changes)
+    return changes.gone
+
+
+def remove(catalog: Catalog, source: str) -> set[str]:
+    changes = Changes()
+    remove_source(catalog, source, changes)
+    return changes.gone
+
+
+def put(catalog: Catalog, source: str, *ids: str) -> set[str]:
     with catalog.transaction():
         catalog.add_vectors({f"key {id_}": np.full(4, len(id_), dtype=np.float32) for id_ in ids})
-        return catalog.replace_source(state(source), [chunk(id_, source) for id_ in ids], [f"key {id_}" for id_ in ids])
+        return replace(catalog, state(source), *map(entry, ids))
 
 
 def held(catalog: Catalog) -> set[str]:
@@ -43,15 +58,15 @@ def test_a_transaction_happens_at_once_or_not_at_all(catalog: Catalog) -> None:
     put(catalog, "/docs/a.txt", "one", "two")
     with pytest.raises(ZeroDivisionError), catalog.transaction():
         catalog.add_vectors({"new": np.ones(4, dtype=np.float32)})
-        catalog.replace_source(state("/docs/a.txt"), [chunk("three")], ["new"])
-        catalog.remove_source("/docs/a.txt")
+        replace(catalog, state("/docs/a.txt"), entry("three", "new"))
+        remove(catalog, "/docs/a.txt")
         catalog.write_meta("k", "v")
         raise ZeroDivisionError
     assert catalog.chunk_ids() == ["one", "two"]
     assert catalog.known_vectors(["new"]) == {}
     assert catalog.read_meta("k") == ""
     assert {id_ for id_, _ in catalog.search_keywords("words", 9)} == {"one", "two"}
-    assert put(catalog, "/docs/b.txt", "four") == []
+    assert put(catalog, "/docs/b.txt", "four") == set()
 
 
 def test_a_rejected_row_leaves_the_old_source_whole(catalog: Catalog) -> None:
@@ -67,44 +82,49 @@ def test_another_connection_sees_nothing_before_the_end(catalog: Catalog, tmp_pa
     other = Catalog(tmp_path / "catalog.sqlite")
     with catalog.transaction():
         catalog.add_vectors({"key": np.ones(4, dtype=np.float32)})
-        catalog.replace_source(state(), [chunk("one")], ["key"])
+        replace(catalog, state(), entry("one", "key"))
         assert other.chunk_ids() == []
     assert other.chunk_ids() == ["one"]
     other.close()
 
 
-def test_replacing_returns_the_old_ids_and_forgets_their_words(catalog: Catalog) -> None:
+def test_replacing_tells_the_ids_that_left_and_forgets_their_words(catalog: Catalog) -> None:
     put(catalog, "/docs/a.txt", "one", "two")
-    assert put(catalog, "/docs/a.txt", "two", "three") == ["one", "two"]
+    assert put(catalog, "/docs/a.txt", "two", "three") == {"one"}
     assert catalog.chunk_ids() == ["two", "three"]
     assert catalog.search_keywords("one", 9) == []
     assert [id_ for id_, _ in catalog.search_keywords("three", 9)] == ["three"]
-    assert catalog.chunk_counts() == {"/docs/a.txt": 2}
+    assert catalog.chunk_counts() == {"/docs/a.txt": (2, 2)}
 
 
 def test_removing_touches_one_source_only(catalog: Catalog) -> None:
     put(catalog, "/docs/a.txt", "one")
     put(catalog, "/docs/b.txt", "two", "three")
     with catalog.transaction():
-        assert catalog.remove_source("/docs/b.txt") == ["two", "three"]
-        assert catalog.remove_source("/docs/never.txt") == []
+        assert remove(catalog, "/docs/b.txt") == {"two", "three"}
+        assert remove(catalog, "/docs/never.txt") == set()
     assert list(catalog.sources()) == ["/docs/a.txt"]
-    assert catalog.chunk_counts() == {"/docs/a.txt": 1}
+    assert catalog.chunk_counts() == {"/docs/a.txt": (1, 1)}
 
 
 def test_vectors_are_kept_until_no_chunk_uses_them(catalog: Catalog) -> None:
     put(catalog, "/docs/a.txt", "one")
     with catalog.transaction():
-        catalog.replace_source(state("/docs/b.txt"), [chunk("two", "/docs/b.txt")], ["key one"])
-        catalog.remove_source("/docs/a.txt")
-    catalog.drop_unused_vectors()
+        replace(catalog, state("/docs/b.txt"), entry("two", "key one"))
+        remove(catalog, "/docs/a.txt")
+    catalog.mark_unused_vectors()
+    catalog.forget_vectors(0)
     assert list(catalog.known_vectors(["key one"])) == ["key one"]
     assert held(catalog) == {"two"}
     with catalog.transaction():
-        catalog.remove_source("/docs/b.txt")
+        remove(catalog, "/docs/b.txt")
+    catalog.mark_unused_vectors()
+    catalog.forget_vectors(1)
     assert list(catalog.known_vectors(["key one"])) == ["key one"]
-    catalog.drop_unused_vectors()
-    assert catalog.known_vectors(["key one"]) == {}
+    put(catalog, "/docs/c.txt", "one")
+    catalog.mark_unused_vectors()
+    catalog.forget_vectors(0)
+    assert list(catalog.known_vectors(["key one"])) == ["key one"]
 
 
 def test_vectors_come_back_as_they_were(catalog: Catalog) -> None:
@@ -125,7 +145,7 @@ def test_more_keys_and_ids_than_sqlite_takes_variables(catalog: Catalog) -> None
     keys = [f"key {n}" for n in range(1200)]
     with catalog.transaction():
         catalog.add_vectors({key: np.array([n], dtype=np.float32) for n, key in enumerate(keys)})
-        catalog.replace_source(state(), [chunk(f"id {n}") for n in range(1200)], keys)
+        replace(catalog, state(), *(entry(f"id {n}", key) for n, key in enumerate(keys)))
     found = catalog.known_vectors([*keys, *(f"unknown {n}" for n in range(limit))])
     assert {key: float(vector[0]) for key, vector in found.items()} == {key: n for n, key in enumerate(keys)}
     wanted = [f"id {n}" for n in range(1199, -1, -1)]
@@ -142,26 +162,26 @@ def test_chunks_keep_the_asked_order_and_leave_out_the_unknown(catalog: Catalog)
 
 
 def test_a_chunk_comes_back_whole(catalog: Catalog) -> None:
-    place = {"source": "/docs/ü.pdf", "page": 3, "line": None, "section": "A > B", "start": 17}
-    put_in = Document(id="x", page_content=" verbatim\n\ttext \x00 東京 ﬁ", metadata=place)
+    text = " verbatim\n\ttext \x00 東京 ﬁ"
     with catalog.transaction():
         catalog.add_vectors({"k": np.ones(2, dtype=np.float32)})
-        catalog.replace_source(state("/docs/ü.pdf"), [put_in], ["k"])
-    assert catalog.chunks(["x"]) == [put_in]
+        replace(catalog, state("/docs/ü.pdf"), Entry("x", 3, None, "A > B", 17, text, "k", "x", ()))
+    place = {"source": "/docs/ü.pdf", "page": 3, "line": None, "section": "A > B", "start": 17, "also_in": []}
+    assert catalog.chunks(["x"]) == [Document(id="x", page_content=text, metadata=place)]
 
 
 def test_states_and_meta_survive_reopening(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, "/docs/a.txt", "one")
     with catalog.transaction():
-        catalog.replace_source(state("/docs/bad.pdf", "encrypted: save it anew"), [], [])
-    moved = SourceState("/docs/a.txt", 11, 21, "0" * 64, "v1 200/32")
-    catalog.touch_source(moved)
+        replace(catalog, state("/docs/bad.pdf", "encrypted: save it anew"))
+    moved = SourceState("/docs/a.txt", 11, 21, 31, "0" * 64)
+    catalog.write_source(moved)
     catalog.write_meta("embedder", "x")
     catalog.write_meta("embedder", "y")
     catalog.close()
     again = Catalog(tmp_path / "catalog.sqlite")
     assert again.sources() == {"/docs/a.txt": moved, "/docs/bad.pdf": state("/docs/bad.pdf", "encrypted: save it anew")}
-    assert again.chunk_counts() == {"/docs/a.txt": 1}
+    assert again.chunk_counts() == {"/docs/a.txt": (1, 1)}
     assert again.read_meta("embedder") == "y"
     assert again.read_meta("nothing") == ""
     again.close()
@@ -175,3 +195,10 @@ def test_threads_can_read_while_one_writes(catalog: Catalog) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(work, range(24))) == {0}
     assert len(catalog.chunk_ids()) == 48
+
+
+def test_a_catalog_of_another_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as connection:
+        connection.execute("CREATE TABLE chunks (id TEXT)")
+    with pytest.raises(StoreError, match="another version.*--rebuild"):
+        Catalog(tmp_path / "old.sqlite")
