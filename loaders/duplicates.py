@@ -29,6 +29,7 @@ LIGHT = frozenset(
     "a an the that which der das den dem ein eine einen einem einer le les une el los las il".split()  # noqa: SIM905
 )
 CONFUSED = frozenset("ce ec li il lt tl it ti ft tf nu un nh hn hb bh gq qg uv vu ij ji".split())  # noqa: SIM905
+ASCII_GAPS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 DOUBLED = re.compile(r"(.)\1")
 DASHES = frozenset("-–—")  # standing alone, one may be the sign of the number that follows
 # what turns a statement round or bounds it
@@ -86,8 +87,10 @@ def is_near(one: str, other: str, threshold: float) -> bool:
 
 
 def _shingles(text: str) -> list[str]:
-    found = words(text if text.isascii() else unicodedata.normalize("NFKC", text))
-    return [f"{a} {b} {c}" for a, b, c in zip(found, found[1:], found[2:], strict=False)]
+    # of ASCII text, translate finds the same words as words() does, in a quarter of the time
+    plain = text.isascii()
+    found = text.lower().translate(ASCII_GAPS).split() if plain else words(unicodedata.normalize("NFKC", text))
+    return list(map(" ".join, zip(found, found[1:], found[2:], strict=False)))
 
 
 def _hash63(data: bytes) -> int:

@@ -14,9 +14,9 @@ from loaders.duplicates import exact_key, is_near, settle, signature, signature_
 LEASE = (
     "The lease of the flat begins in spring and runs for three years. Rent is due monthly, in advance, and is paid to "
     "the owner, Jane Smith, who confirms it in writing. Repairs are the affair of the owner; the tenant reports what "
-    "is broken and is liable for damage that follows from late reports. Pets are allowed with consent, which is given for "
-    "small animals as a rule. The deposit of 900 euros comes back after the keys are returned, less what is owed for "
-    "water and heating. Notice is given in writing and takes effect after three months."
+    "is broken and is liable for damage that follows from late reports. Pets are allowed with consent, which is given "
+    "for small animals as a rule. The deposit of 900 euros comes back after the keys are returned, less what is owed "
+    "for water and heating. Notice is given in writing and takes effect after three months."
 )
 
 
@@ -114,6 +114,13 @@ def test_signatures_are_the_same_everywhere() -> None:
 def test_signatures_are_of_words_not_of_their_writing() -> None:
     assert signature(LEASE) == signature(LEASE.upper().replace(" ", "\n")) == signature(LEASE.replace(",", " ;"))
     assert signature(LEASE.replace("fl", "ﬂ")) == signature(LEASE)
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=300))
+def test_ascii_text_takes_a_shorter_way_to_the_same_signature(text: str) -> None:
+    text = f"{text} {LEASE} {text}"
+    assert text.isascii()
+    assert signature(text) == signature(f"{text} \u2003")
 
 
 @pytest.mark.parametrize("text", ["", "42", "Yes.", "name: Ada\nborn: 1815", "A short sentence of a few words only."])
