@@ -18,7 +18,7 @@ from pathlib import Path
 
 from errors import DocumentError
 from loaders.documents import load_documents
-from loaders.duplicates import exact_key, is_near, signature
+from loaders.duplicates import exact_key, is_near, signature, similarity
 from loaders.files import find_files
 from loaders.furniture import drop_furniture
 
@@ -26,7 +26,7 @@ WORDS, STEP = 150, 126  # a chunk of about 200 tokens, and its overlap
 THRESHOLDS = (0.8, 0.85, 0.9, 0.95)
 RANDOM = random.Random(1)
 PRINT = {"c": "e", "e": "c", "l": "i", "i": "l", "t": "f", "f": "t", "n": "u", "u": "n", "h": "b", "b": "h"}
-BOILERPLATE = " Please read this page with care and keep it with the papers of your house for later use."
+BOILERPLATE = "\n\nPlease read this page with care and keep it with the papers of your house for later use."
 
 
 def chunks(text: str) -> list[str]:
@@ -41,7 +41,7 @@ def read(path: Path) -> Iterator[str]:
         for line in path.read_text(encoding="utf-8").splitlines():
             yield from chunks(json.loads(line)["text"])
         return
-    for file in find_files([path]):
+    for file in find_files(path):
         try:
             documents, _ = drop_furniture(load_documents(file))
         except DocumentError:
@@ -68,7 +68,7 @@ def misprint(word: str) -> str:
 
 
 SAME: dict[str, Callable[[str], str]] = {
-    "blanks and case": lambda text: text.upper().replace(" ", "\n  "),
+    "blanks and case": lambda text: text.upper().replace(" ", "\t "),
     "punctuation": lambda text: text.replace(", ", " ").replace("; ", ", "),
     "misprints, 1 % of the words": lambda text: at_words(text, 0.01, misprint, r"\b[a-z]{5,}\b"),
     "misprints, 3 % of the words": lambda text: at_words(text, 0.03, misprint, r"\b[a-z]{5,}\b"),
@@ -106,10 +106,10 @@ def made(texts: Sequence[str]) -> Iterator[str]:
 
 
 def natural(texts: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the pairs that share a band and are not equal."""
+    """Return the pairs that share a band, whatever their numbers, and are not equal."""
     bands = defaultdict(list)
     for number, text in enumerate({exact_key(text): text for text in texts}.values()):
-        for band in signature(text):
+        for band in signature(re.sub(r"\d+", "", text)):
             bands[band].append((number, text))
     pairs = {pair for members in bands.values() for pair in combinations(members[:50], 2)}
     return [(one, other) for (_, one), (_, other) in sorted(pairs)]
@@ -137,14 +137,18 @@ def main() -> None:
     whole = [text for text in texts if len(text.split()) == WORDS]
     sample = RANDOM.sample(whole, min(options.sample, len(whole)))
     print(f"{len(texts)} texts, {len(texts) - len({exact_key(text) for text in texts})} of them exact duplicates\n")
-    print(f"signature: {microseconds(signature, sample):.0f} microseconds a text\n")
-    print("| edit | pairs |", " | ".join(map(str, THRESHOLDS)), "|\n|---|---|" + "---|" * len(THRESHOLDS))
+    for name, chosen in (("ASCII", True), ("other", False)):
+        some = [text for text in whole if text.isascii() == chosen][:1000] or [""]
+        print(f"signature: {microseconds(signature, some):.0f} microseconds a text of {name} characters")
+    print("\n| edit | pairs |", " | ".join(map(str, THRESHOLDS)), "|\n|---|---|" + "---|" * len(THRESHOLDS))
     print("\n".join(made(sample)))
     pairs = natural(texts)
+    alike = [sum(similarity(*pair) >= threshold for pair in pairs) for threshold in THRESHOLDS]
+    print(f"| natural: alike | {len(pairs)} | {' | '.join(map(str, alike))} |")
     start = time.process_time()
     near = [[pair for pair in pairs if is_near(*pair, threshold)] for threshold in THRESHOLDS]
     cost = (time.process_time() - start) / max(1, len(pairs) * len(THRESHOLDS)) * 1e6
-    print(f"| natural pairs found | {len(pairs)} | {' | '.join(str(len(found)) for found in near)} |")
+    print(f"| natural: found | {len(pairs)} | {' | '.join(str(len(found)) for found in near)} |")
     print(f"\nis_near: {cost:.0f} microseconds a pair")
     for threshold, confirmed in zip(THRESHOLDS, near, strict=True):
         for one, other in RANDOM.sample(confirmed, min(options.show, len(confirmed))):

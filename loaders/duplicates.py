@@ -30,6 +30,8 @@ LIGHT = frozenset(
 )
 CONFUSED = frozenset("ce ec li il lt tl it ti ft tf nu un nh hn hb bh gq qg uv vu ij ji".split())  # noqa: SIM905
 ASCII_GAPS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+DIGITS = re.compile(r"\d+")
+PARAGRAPH = re.compile(r"\n\s*\n")
 DOUBLED = re.compile(r"(.)\1")
 DASHES = frozenset("-–—")  # standing alone, one may be the sign of the number that follows
 # what turns a statement round or bounds it
@@ -47,24 +49,27 @@ TURNING = frozenset(
 def signature(text: str) -> list[int]:
     """Return the band hashes of a text, eight integers of 63 bits, the same on every machine; [] if it is too short.
 
-    Two texts are candidates for being near-duplicates if they share one. The hashes hold for one SIGNATURE_VERSION.
+    Two texts are candidates for being near-duplicates if they share one. Texts with other numbers never do, so that
+    ten thousand invoices from one form are not all compared. The hashes hold for one signature_version().
     """
     from rensa import RMinHash
 
+    text = _normal(text)
     shingles = _shingles(text)
     if len(shingles) < LEAST_SHINGLES:
         return []
     sketch = RMinHash(num_perm=BANDS * ROWS, seed=SEED)
     sketch.update(shingles)
     digest = sketch.digest()
-    return [_hash63(pack(f"<{ROWS + 1}I", at, *digest[at : at + ROWS])) for at in range(0, BANDS * ROWS, ROWS)]
+    numbers = " ".join(_numbers(text)).encode()
+    return [_hash63(pack(f"<{ROWS + 1}I", at, *digest[at : at + ROWS]) + numbers) for at in range(0, len(digest), ROWS)]
 
 
 def signature_version() -> str:
     """Return what signatures depend on: two of different versions can't be compared."""
     from rensa import RMinHash
 
-    return f"minhash-{RMinHash.ALGORITHM_VERSION} {BANDS}x{ROWS} {SHINGLE} words"
+    return f"minhash-{RMinHash.ALGORITHM_VERSION} {BANDS}x{ROWS} {SHINGLE} words, numbers"
 
 
 def exact_key(text: str) -> str:
@@ -79,18 +84,29 @@ def is_near(one: str, other: str, threshold: float) -> bool:
     punctuation, and sentences more at most, or words at the edges, without a number, name or negation: two years of a
     price list and two contracts with other parties are no duplicates, however alike they are.
     """
-    first, second = set(_shingles(one)), set(_shingles(other))
-    shared = len(first & second)
-    if shared < threshold * (len(first) + len(second) - shared):
+    if _numbers(_normal(one)) != _numbers(_normal(other)) or similarity(one, other) < threshold:
         return False
     return _differ_harmlessly(_tokens(one), _tokens(other))
 
 
+def similarity(one: str, other: str) -> float:
+    """Return the Jaccard similarity of the texts' sets of three words in a row, from 0 to 1."""
+    first, second = set(_shingles(_normal(one))), set(_shingles(_normal(other)))
+    return len(first & second) / (len(first | second) or 1)
+
+
+def _normal(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
 def _shingles(text: str) -> list[str]:
     # of ASCII text, translate finds the same words as words() does, in a quarter of the time
-    plain = text.isascii()
-    found = text.lower().translate(ASCII_GAPS).split() if plain else words(unicodedata.normalize("NFKC", text))
+    found = text.lower().translate(ASCII_GAPS).split() if text.isascii() else words(text)
     return list(map(" ".join, zip(found, found[1:], found[2:], strict=False)))
+
+
+def _numbers(text: str) -> list[str]:
+    return sorted(DIGITS.findall(text))
 
 
 def _hash63(data: bytes) -> int:
@@ -107,9 +123,13 @@ class Token(NamedTuple):
 
 def _tokens(text: str) -> list[Token]:
     """Return the words of a text and the signs among them that carry meaning."""
+    return [token for paragraph in PARAGRAPH.split(text) for token in _paragraph(clean(paragraph))]
+
+
+def _paragraph(text: str) -> list[Token]:
     found: list[Token] = []
     starts = True
-    for piece in UNSPACED.sub(lambda run: f" {' '.join(run.group())} ", clean(text)).split():
+    for piece in UNSPACED.sub(lambda run: f" {' '.join(run.group())} ", text).split():
         number = any(char.isdigit() for char in piece)
         whole = piece.rstrip(".,;:") if number or piece in DASHES else ""
         key = whole or "".join(char for char in piece if char not in PLAIN).casefold()
