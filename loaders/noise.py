@@ -11,6 +11,7 @@ from collections.abc import Callable
 MOST = 0.8  # of the characters that are not spaces
 LEAST_ENCODED = 128  # characters: a checksum or a key's fingerprint may be the answer to a question
 LEAST_RUN = 20  # of one character
+FEW_WORDS = 3
 LEAST_GARBLE = 40  # characters, under which symbols may be a formula or a smiley
 READABLE = re.compile(r"[^\W_]|[\u2800-\u28ff]")  # Braille is no letter to Unicode
 PAGE_NUMBER = re.compile(
@@ -63,6 +64,8 @@ def _base64(text: str, solid: str) -> bool:
         return False  # an address, with what it carries, may be asked for
     blobs = BASE64.findall(text)
     size = sum(map(len, blobs))
+    if len(LATIN_WORD.findall(BASE64.sub(" ", text))) > FEW_WORDS:
+        return False  # the head of the mail that it is attached to
     return size >= max(LEAST_ENCODED, MOST * len(solid)) and 2 * sum(len(CASES.findall(blob)) for blob in blobs) > size
 
 

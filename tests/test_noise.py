@@ -74,3 +74,4 @@ def test_what_may_be_asked_for_stays(text: str) -> None:
 def test_a_dump_inside_a_passage_does_not_take_it_along() -> None:
     passage = "The server's certificate is printed below, so that it can be compared by hand with the one it presents. "
     assert is_noise(passage * 2 + BLOB[:200]) == ""
+    assert is_noise(f"Subject: the certificate\nFrom: Ada\n\nHere it is.\n\n{BLOB}") == ""
