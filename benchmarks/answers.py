@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import ingestion
 import pipeline
 from chains.rag import Answer, ask
 from settings import load_settings
@@ -31,7 +32,7 @@ def holds(text: str, references: Sequence[str]) -> bool:
 def ask_all(style: str, folder: Path, store: Path, questions: Sequence[dict[str, Any]]) -> Asked:
     """Answer every question in one style, over one index."""
     settings = load_settings(store=store, answer_style=style)
-    pipeline.ingest(settings, [folder])
+    ingestion.ingest(settings, [folder])
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
         return [(question, ask(chain, question["question"])) for question in questions]
 

@@ -11,8 +11,9 @@ from statistics import quantiles
 from typing import Any
 
 from errors import EvaluationError, one_line
+from ingestion import ingest
 from loaders.sync import Progress
-from pipeline import build_search, ingest, open_index
+from pipeline import build_search, open_index
 from settings import Settings
 
 DEPTH = 100  # documents ranked for each query
@@ -125,7 +126,8 @@ def _search_all(settings: Settings, judged: list[tuple[str, str]], names: dict[s
             milliseconds.append((time.perf_counter() - began) * 1000)
             ranked: dict[str, float] = {}
             for passage in passages:  # best first: a document's first chunk is its best
-                ranked.setdefault(names[passage.metadata["source"]], passage.metadata["score"])
+                for source in (passage.metadata["source"], *passage.metadata["also_in"]):
+                    ranked.setdefault(names[source], passage.metadata["score"])
             run[query_id] = dict(list(ranked.items())[:DEPTH])
     return run, milliseconds
 

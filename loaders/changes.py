@@ -13,7 +13,7 @@ from typing import NamedTuple
 from loaders import keywords
 from loaders.catalog import Catalog, Drop, Entry, SourceState, batches
 from loaders.cleaning import searchable
-from loaders.duplicates import is_near
+from loaders.duplicates import in_context, is_near
 
 UNSETTLED = -1  # in the column kept_by: not compared with the others yet
 
@@ -83,7 +83,7 @@ def settle(catalog: Catalog, least_similarity: float, changes: Changes) -> None:
         done = item
         sql = "SELECT id, kept_by, exact, section, text FROM chunks WHERE rowid = ?"
         ((id_, before, exact, section, text),) = catalog.rows(sql, (item.row,))
-        keeper = _first_kept_before(catalog, item, exact, f"{section}\n{text}", least_similarity)
+        keeper = _first_kept_before(catalog, item, exact, in_context(section, text), least_similarity)
         if keeper == before:
             continue
         catalog.connection.execute("UPDATE chunks SET kept_by = ? WHERE rowid = ?", (keeper, item.row))
@@ -125,7 +125,7 @@ def _first_kept_before(catalog: Catalog, item: Placed, exact: str, text: str, le
         f" WHERE b.band IN ({','.join('?' * len(bands))}) AND b.kept = 1 {first}"
     )
     candidates = catalog.rows(sql, (*bands, *place))
-    near = (row for row, section, other in candidates if is_near(f"{section}\n{other}", text, least))
+    near = (row for row, section, other in candidates if is_near(in_context(section, other), text, least))
     return next(near, None)
 
 

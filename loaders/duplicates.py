@@ -65,6 +65,11 @@ def signature_version() -> str:
     return f"minhash-{RMinHash.ALGORITHM_VERSION} {BANDS}x{ROWS} {SHINGLE} words, numbers"
 
 
+def in_context(section: str, text: str) -> str:
+    """Return a chunk's text under its headings, the form to compare: the same words under others say something else."""
+    return f"{section}\n\n{text}"
+
+
 def exact_key(text: str) -> str:
     """Return a hash that texts share if they differ in blanks, case and the forms of characters at most."""
     return blake2b(clean(text).casefold().encode(), digest_size=16).hexdigest()

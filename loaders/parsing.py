@@ -19,7 +19,7 @@ from errors import DocumentError, FormatError
 from loaders.catalog import Drop, Entry
 from loaders.cleaning import searchable
 from loaders.documents import DEFAULT, load_documents, unread
-from loaders.duplicates import exact_key, signature, signature_version
+from loaders.duplicates import exact_key, in_context, signature, signature_version
 from loaders.formats.reading import Reading
 from loaders.furniture import drop_furniture
 from loaders.noise import is_noise
@@ -155,7 +155,7 @@ def parse(source: str, path: Path, cutting: Cutting) -> Parsed:
 
 def _entry(chunk: Document) -> Entry:
     at, text = chunk.metadata, chunk.page_content
-    told = f"{at['section']}\n{text}"  # the same words under another heading say something else
+    told = in_context(at["section"], text)
     return Entry(
         id=str(chunk.id),
         page=at["page"],

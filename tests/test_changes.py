@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from loaders.catalog import Catalog, Drop, Entry, SourceState
 from loaders.changes import Changes, rebuild_keywords, remove_source, replace_source, settle
-from loaders.duplicates import exact_key, is_near, signature
+from loaders.duplicates import exact_key, in_context, is_near, signature
 
 SENTENCES = [
     f"The {noun} stands in the {place} and waits there for a while."
@@ -30,8 +30,8 @@ def entries(source: str, texts: list[str]) -> list[Entry]:
             n,
             text,
             text,
-            exact_key(f"\n{text}"),
-            tuple(signature(f"\n{text}")),
+            exact_key(in_context("", text)),
+            tuple(signature(in_context("", text))),
         )
         for n, text in enumerate(texts)
     ]
@@ -46,7 +46,11 @@ def by_hand(files: dict[str, list[str]], least: float) -> dict[str, str | None]:
             k
             for k in kept
             if k.exact == entry.exact
-            or (least < 1 and set(k.bands) & set(entry.bands) and is_near(f"\n{k.text}", f"\n{entry.text}", least))
+            or (
+                least < 1
+                and set(k.bands) & set(entry.bands)
+                and is_near(in_context("", k.text), in_context("", entry.text), least)
+            )
         ]
         keepers[entry.id] = alike[0].id if least and alike else None
         if keepers[entry.id] is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from langchain_core.runnables import Runnable
 
+import ingestion
 import pipeline
 from chains.query_rewriting import Turn
 from chains.rag import Answer, ask, stream_answer
@@ -43,7 +44,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
     settings = load_settings(store=root / "store", context_tokens=1024, max_answer_tokens=48, answer_style="write")
-    report = pipeline.ingest(settings, [folder])
+    report = ingestion.ingest(settings, [folder])
     assert (report.read, report.failed, report.skipped) == (len(FILES), [], [])
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
         yield House(settings, folder, index, chain)
@@ -160,7 +161,7 @@ def test_what_the_documents_do_not_hold_is_not_answered_nor_asked_of_the_model(h
 def test_an_empty_index_holds_no_answer(tmp_path: Path, house: House, style: str) -> None:
     (tmp_path / "documents").mkdir()
     settings = house.settings.model_copy(update={"store": tmp_path / "store", "answer_style": style})
-    pipeline.ingest(settings, [tmp_path / "documents"])
+    ingestion.ingest(settings, [tmp_path / "documents"])
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
         found = ask(chain, QUESTION)
     assert (found.abstained, found.sources) == (True, ())
@@ -209,9 +210,9 @@ def test_a_missing_reranker_is_named(house: House, tmp_path: Path) -> None:
 
 def test_chunks_are_never_longer_than_the_embedder_reads(house: House) -> None:
     wide = house.settings.model_copy(update={"chunk_tokens": 8192})
-    assert pipeline.build_splitting(wide).chunk_tokens == 254  # 256 less the two special tokens
+    assert pipeline.build_cutting(wide).chunk_tokens == 254  # 256 less the two special tokens
     prompted = wide.model_copy(update={"passage_prompt": "passage: "})
-    assert pipeline.build_splitting(prompted).chunk_tokens < 254
+    assert pipeline.build_cutting(prompted).chunk_tokens < 254
 
 
 def test_a_store_that_is_not_there_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -227,27 +228,27 @@ def test_another_embedder_is_refused_until_a_rebuild_and_a_removed_file_is_never
     for name in ("kettle.md", "rivers.txt"):
         (folder / name).write_text(FILES[name])
     settings = load_settings(store=tmp_path / "store", answer_style="quote")
-    assert pipeline.ingest(settings, [folder]).read == 2
+    assert ingestion.ingest(settings, [folder]).read == 2
     other = load_settings(store=tmp_path / "store", answer_style="quote", query_prompt="query: ")
     with pytest.raises(StoreMismatch, match="--rebuild"), pipeline.open_index(other):
         pass
-    again = pipeline.ingest(settings, [folder])
-    assert (again.read, again.unchanged, again.embedded) == (0, 2, 0)
+    again = ingestion.ingest(settings, [folder])
+    assert (again.read, again.unchanged, again.embedded, again.rebuilt) == (0, 2, 0, False)
 
     def sources(settings: Settings) -> set[str]:
         with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
             return {Path(source.source).name for source in ask(chain, QUESTION).sources}
 
     assert sources(settings) == {"kettle.md", "rivers.txt"}
-    assert pipeline.remove(settings, folder / "kettle.md") == [str(folder / "kettle.md")]
+    assert ingestion.remove(settings, str(folder / "kettle.md")) == [str(folder / "kettle.md")]
     assert sources(settings) == {"rivers.txt"}
     with pytest.raises(DocumentError, match="nothing of it is indexed"):
-        pipeline.remove(settings, folder / "kettle.md")
+        ingestion.remove(settings, str(folder / "kettle.md"))
     for name in ("kettle.md", "rivers.txt"):
         (folder / name).unlink()
     (folder / "page.html").write_text(FILES["page.html"])
-    assert pipeline.ingest(settings, [folder]).removed == [str(folder / "rivers.txt")]
+    assert ingestion.ingest(settings, [folder]).removed == [str(folder / "rivers.txt")]
     assert sources(settings) == {"page.html"}
-    rebuilt = pipeline.ingest(other, [folder], rebuild=True)
+    rebuilt = ingestion.ingest(other, [folder], rebuild=True)
     assert (rebuilt.read, rebuilt.failed) == (1, [])
     assert sources(other) == {"page.html"}

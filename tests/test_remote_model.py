@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
+import ingestion
 import pipeline
 from chains.rag import ask
 from chains.remote_model import estimate_tokens, remote_model
@@ -53,7 +54,7 @@ def server() -> Iterator[str]:
 def test_a_question_is_answered_by_the_server_with_the_same_prompt_and_check(server: str, tmp_path: Path) -> None:
     (tmp_path / "kettle.md").write_text("The kettle Orion holds 3 litres of water.\n")
     settings = load_settings(store=tmp_path / "store", model="smol", model_url=server, answer_style="brief")
-    pipeline.ingest(settings, [tmp_path / "kettle.md"])
+    ingestion.ingest(settings, [tmp_path / "kettle.md"])
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
         remote = ask(chain, "How much water does the kettle Orion hold?")
     local_settings = load_settings(store=tmp_path / "store", answer_style="brief")

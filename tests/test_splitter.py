@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from loaders.cleaning import context
 from loaders.documents import JOINER
 from loaders.splitter import split_documents
-from loaders.sync import Splitting
+from loaders.parsing import Cutting
 
 
 def document(text: str, source: str = "/docs/guide.md", **place: object) -> Document:
@@ -80,24 +80,24 @@ SIZES = st.sampled_from([(32, 0), (32, 15), (48, 8), (64, 31), (200, 32)])
 
 @settings(max_examples=150)
 @given(lines=LINES, sizes=SIZES, source=st.sampled_from(["/docs/a.md", "/docs/an essay.txt", "/docs/" + "長い" * 40]))
-def test_any_text_is_cut_soundly(lines: list[str], sizes: tuple[int, int], source: str, splitting: Splitting) -> None:
+def test_any_text_is_cut_soundly(lines: list[str], sizes: tuple[int, int], source: str, cutting: Cutting) -> None:
     text = "\n".join(lines)
     size, overlap = sizes
     cut = [
-        split(document(text, source), count=splitting.count_tokens, chunk_tokens=size, overlap_tokens=overlap)
+        split(document(text, source), count=cutting.count_tokens, chunk_tokens=size, overlap_tokens=overlap)
         for _ in range(2)
     ]
     assert cut[0] == cut[1]
-    assert_sound(text, cut[0], splitting.count_tokens, size, overlap)
+    assert_sound(text, cut[0], cutting.count_tokens, size, overlap)
 
 
 @settings(max_examples=60)
 @given(texts=st.lists(st.text(min_size=1, max_size=90).filter(str.strip), max_size=12), sizes=SIZES)
-def test_any_table_is_cut_soundly(texts: list[str], sizes: tuple[int, int], splitting: Splitting) -> None:
+def test_any_table_is_cut_soundly(texts: list[str], sizes: tuple[int, int], cutting: Cutting) -> None:
     text, documents = rows(*texts)
     size, overlap = sizes
-    chunks = split(*documents, count=splitting.count_tokens, chunk_tokens=size, overlap_tokens=overlap)
-    assert_sound(text, chunks, splitting.count_tokens, size, overlap)
+    chunks = split(*documents, count=cutting.count_tokens, chunk_tokens=size, overlap_tokens=overlap)
+    assert_sound(text, chunks, cutting.count_tokens, size, overlap)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_any_table_is_cut_soundly(texts: list[str], sizes: tuple[int, int], spli
     ],
 )
 @pytest.mark.parametrize(("size", "overlap"), [(32, 15), (200, 32)])
-def test_long_texts_are_cut_soundly(text: str, size: int, overlap: int, splitting: Splitting) -> None:
-    chunks = split(document(text), count=splitting.count_tokens, chunk_tokens=size, overlap_tokens=overlap)
-    assert len(chunks) > 1 or splitting.count_tokens(text) <= size
-    assert_sound(text, chunks, splitting.count_tokens, size, overlap)
+def test_long_texts_are_cut_soundly(text: str, size: int, overlap: int, cutting: Cutting) -> None:
+    chunks = split(document(text), count=cutting.count_tokens, chunk_tokens=size, overlap_tokens=overlap)
+    assert len(chunks) > 1 or cutting.count_tokens(text) <= size
+    assert_sound(text, chunks, cutting.count_tokens, size, overlap)
 
 
 def test_nothing_comes_of_nothing() -> None:
