@@ -13,7 +13,7 @@ from errors import DocumentError, one_line
 from loaders.formats.archives import archived
 from loaders.formats.mail import eml_message
 from loaders.formats.markup import html_page, rtf_sections, xml_text
-from loaders.formats.office import docx_sections, office, pptx_slides, sectioned
+from loaders.formats.office import office, pptx_slides, sectioned
 from loaders.formats.old_powerpoint import ppt_slides
 from loaders.formats.old_word import doc_sections
 from loaders.formats.opendocument import odp_slides, ods_rows
@@ -22,6 +22,7 @@ from loaders.formats.reading import Reader, Reading, Stretch
 from loaders.formats.records import csv_rows, json_records, jsonl_records, xls_rows, xlsx_rows
 from loaders.formats.sections import JOINER
 from loaders.formats.text import plain_text
+from loaders.formats.word import docx_sections
 
 DEFAULT = Reading()
 
