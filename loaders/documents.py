@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from errors import DocumentError, one_line
 from loaders.formats.archives import archived
 from loaders.formats.mail import eml_message
-from loaders.formats.markup import html_page, rtf_sections, xml_text
+from loaders.formats.markup import html_page, xml_text
 from loaders.formats.office import office, pptx_slides, sectioned
 from loaders.formats.old_powerpoint import ppt_slides
 from loaders.formats.old_word import doc_sections
@@ -20,6 +20,7 @@ from loaders.formats.opendocument import odp_slides, ods_rows
 from loaders.formats.pdf import pdf_pages
 from loaders.formats.reading import Reader, Reading, Stretch
 from loaders.formats.records import csv_rows, json_records, jsonl_records, xls_rows, xlsx_rows
+from loaders.formats.rtf import rtf_sections
 from loaders.formats.sections import JOINER
 from loaders.formats.text import plain_text
 from loaders.formats.word import docx_sections

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from errors import DocumentError
-from loaders.formats.encoding import unicode_rtf
 from loaders.formats.reading import Reading, Stretch
 from loaders.formats.sections import html_blocks, in_sections
 
@@ -21,14 +19,3 @@ def xml_text(path: Path, reading: Reading) -> Iterator[Stretch]:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     texts = etree.parse(str(path), parser).getroot().itertext(etree.Element)
     yield Stretch("\n".join(text.strip() for text in texts if text.strip()))
-
-
-def rtf_sections(path: Path, reading: Reading) -> Iterator[Stretch]:
-    """Read through pandoc as UnstructuredRTFLoader does, but with the file's own code page."""
-    import pypandoc
-
-    data = path.read_bytes()
-    if not data.lstrip().startswith(b"{\\rtf"):  # pandoc 3 reads anything as RTF
-        raise DocumentError(path, "not RTF", "give the file its true suffix")
-    html = pypandoc.convert_text(unicode_rtf(data), "html", format="rtf", extra_args=["--wrap=none"])
-    return in_sections(html_blocks(html))
