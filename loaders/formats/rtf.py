@@ -77,7 +77,8 @@ def unicode_rtf(data: bytes) -> str:
             elif word == b"uc":
                 stand_in = value
             out.append(f"\\{word.decode()}{number.decode() if number else ''} ")
-    return "".join(out) + "}" * len(groups)
+    # neighbours go into one group, or pandoc misses the second half of a character beyond U+FFFF
+    return "".join(out).replace(" }{\\uc0", " ") + "}" * len(groups)
 
 
 def _spell(decoder: codecs.IncrementalDecoder, raw: bytes, *, spelled: bool) -> str:
