@@ -133,9 +133,8 @@ def test_a_chart_has_a_row_a_category(tmp_path: Path) -> None:
     deck.save(str(tmp_path / "a.pptx"))
     ((section, text),) = texts(tmp_path / "a.pptx")
     assert section == "Sales"
-    assert text.endswith(
-        "category | 2025 | 2026\ncategory: North | 2025: 3 | 2026: 5\ncategory: South | 2025: 4 | 2026: 6"
-    )
+    rows = ["category | 2025 | 2026", "category: North | 2025: 3 | 2026: 5", "category: South | 2025: 4 | 2026: 6"]
+    assert text.split("\n") == ["Sales", *rows]
 
 
 def test_macro_and_template_decks_read_like_plain_ones(tmp_path: Path) -> None:
@@ -271,7 +270,7 @@ def test_office_with_a_password(tmp_path: Path) -> None:
 def test_old_word_with_a_password() -> None:
     path = real("tika__testWORD_protected_passtika.doc")
     assert reason(path) == "encrypted"
-    assert "protected" in texts(path, Reading(("tika",)))[0][1].lower()
+    assert "encrypted" in texts(path, Reading(("tika",)))[0][1]
 
 
 @pytest.mark.parametrize("method", ["aes", "blowfish"])

@@ -28,7 +28,7 @@ def drawn_blocks(part: "_Element") -> Iterator[Block]:
         labels = max(labels, _values(series, "cat") or _values(series, "xVal"), key=len)
         columns.append(_values(series, "val") or _values(series, "yVal"))
     rows = [[cell or "" for cell in row] for row in zip_longest(labels, *columns)] if columns else []
-    yield from table_blocks([["category", *names], *rows] if rows else [])
+    yield from table_blocks([["category", *names], *rows] if rows else [], marked=True)
 
 
 def _values(series: "_Element", part: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import codecs
 import re
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def rtf_sections(path: Path, reading: Reading) -> Iterator[Stretch]:
 
 
 def unicode_rtf(data: bytes) -> str:
-    """Return the RTF with its bytes spelled as Unicode and its groups closed: pandoc 3 takes all for Western (1252)."""
+    """Return the RTF with its bytes decoded and its groups closed: pandoc 3 takes all for Western (1252)."""
     out: list[str] = []
     fonts: dict[int, str] = {}
     own, default, font = "cp1252", 0, 0
@@ -48,7 +47,8 @@ def unicode_rtf(data: bytes) -> str:
             if skip and raw:  # what old readers show instead of \u
                 gone = min(skip, len(raw))
                 skip, raw = skip - gone, raw[gone:]
-            out.append(_spell(decoder, raw, spelled=bool(code)) + (symbol or b"").decode("latin-1"))
+            decoded = decoder.decode(raw)
+            out.append((_escaped(decoded) if code else decoded) + (symbol or b"").decode("latin-1"))
             continue
         skip = 0
         if brace == b"{":
@@ -59,7 +59,7 @@ def unicode_rtf(data: bytes) -> str:
                 font, stand_in = groups.pop()
                 out.append("}")
         elif word == b"u":
-            out.append(f"{{\\uc0\\u{value} }}")
+            out.append(_escaped(chr(value & 0xFFFF)))
             skip = stand_in
         elif word == b"bin":
             at += max(value, 0)
@@ -77,22 +77,12 @@ def unicode_rtf(data: bytes) -> str:
             elif word == b"uc":
                 stand_in = value
             out.append(f"\\{word.decode()}{number.decode() if number else ''} ")
-    # neighbours go into one group, or pandoc misses the second half of a character beyond U+FFFF
-    return "".join(out).replace(" }{\\uc0", " ") + "}" * len(groups)
+    whole = "".join(out) + "}" * len(groups)
+    return whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # joins the halves of \\u pairs
 
 
-def _spell(decoder: codecs.IncrementalDecoder, raw: bytes, *, spelled: bool) -> str:
-    """Decode bytes; those that the file spelled as hex or that are not ASCII become \\u."""
-    waiting = bool(decoder.getstate()[0])  # the first half of a character of two bytes
-    text = decoder.decode(raw)
-    if raw.isascii() and not spelled and not waiting:
-        return text
-    return "".join(char if char.isascii() and not spelled else _unicode(char) for char in text)
-
-
-def _unicode(char: str) -> str:
-    units = char.encode("utf-16-le", "surrogatepass")
-    return "{\\uc0" + "".join(f"\\u{unit} " for (unit,) in struct.iter_unpack("<h", units)) + "}"
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\{}])", r"\\\1", text)
 
 
 def _known(encoding: str) -> str:

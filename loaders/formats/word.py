@@ -90,7 +90,7 @@ def _blocks(parent: "_Element", levels: dict[str, int]) -> Iterator[Block]:
         if child.tag == W + "p":
             yield from _paragraph(child, levels)
         elif child.tag == W + "tbl":
-            yield from table_blocks(list(_rows(child)))
+            yield from _table(child)
         elif child.tag not in SKIPPED and isinstance(child.tag, str):
             yield from _blocks(child, levels)
 
@@ -107,7 +107,7 @@ def _paragraph(paragraph: "_Element", levels: dict[str, int]) -> Iterator[Block]
         yield Block(text, level, tight=listed and not level)
     for box in inner:
         if box.tag == W + "tbl":
-            yield from table_blocks(list(_rows(box)))
+            yield from _table(box)
         elif box.tag == W + "p":
             yield from _paragraph(box, levels)
         else:
@@ -125,6 +125,10 @@ def _pieces(element: "_Element", inner: list["_Element"]) -> Iterator[str]:
             inner.append(child)
         elif child.tag not in SKIPPED and isinstance(child.tag, str):
             yield from _pieces(child, inner)
+
+
+def _table(table: "_Element") -> Iterator[Block]:
+    return table_blocks(_rows(table), marked=table.find(f"{W}tr/{W}trPr/{W}tblHeader") is not None)
 
 
 def _rows(table: "_Element") -> Iterator[list[str]]:
