@@ -65,7 +65,7 @@ def unicode_rtf(data: bytes) -> str:
             at += max(value, 0)
         elif word:
             if word == b"ansicpg":
-                own = _known(f"cp{value}") or own
+                own, number = _known(f"cp{value}") or own, b"1252"  # else pandoc warns of a page unknown to it
             elif word == b"deff":
                 default = font = value
             elif word == b"f":
