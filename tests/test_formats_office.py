@@ -356,6 +356,11 @@ def test_pages_without_a_text_layer_are_named(tmp_path: Path) -> None:
         load_documents(tmp_path / "scan.pdf")
 
 
+def test_filled_form_fields_are_read() -> None:
+    lines = load_documents(real("tika__testPDF_acroform3.pdf"))[0].page_content.splitlines()
+    assert "aTextField: TIKA-1226" in lines
+
+
 @pytest.mark.skipif(shutil.which("tesseract") is None, reason="the program tesseract is not installed")
 def test_ocr_reads_scanned_pages(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"

@@ -22,7 +22,9 @@ def drawn_blocks(part: "_Element") -> Iterator[Block]:
     for paragraph in part.iter(A + "p"):
         if text := "".join(t.text or "" for t in paragraph.iter(A + "t")).strip():
             yield Block(text)
-    columns, names, labels = [], [], []
+    columns: list[list[str]] = []
+    names: list[str] = []
+    labels: list[str] = []
     for series in part.iter(C + "ser"):
         names.append(" ".join(_values(series, "tx")))
         labels = max(labels, _values(series, "cat") or _values(series, "xVal"), key=len)
