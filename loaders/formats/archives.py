@@ -91,7 +91,8 @@ def archived(read: Reader, known: Collection[str]) -> Reader:
                         yield stretch._replace(section=" > ".join(filter(None, [name, stretch.section])))
                         done += 1
                 except DocumentError as error:
-                    failures.append((name, error))
+                    own = error.reason if isinstance(file, str) else error.reason.replace(file.name, name)
+                    failures.append((name, DocumentError(path, own, error.remedy)))
         if failures and not done:
             name, first = failures[0]
             raise DocumentError(path, f"nothing in it could be read; {name}: {first.reason}", first.remedy)

@@ -43,6 +43,9 @@ def office(new: Unlocked, old: Unlocked | None = None) -> Reader:
                         path, "an old Office file under a newer suffix", "give the file its true suffix"
                     )
                 yield from old(plain)
+            elif not zipfile.is_zipfile(plain):
+                remedy = "give it its true suffix, or repair it"
+                raise DocumentError(path, "not of the format that its suffix names, or damaged", remedy)
             else:
                 check_zip(plain, MOST_XML)
                 yield from new(plain)

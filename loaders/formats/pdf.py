@@ -39,13 +39,16 @@ def pdf_pages(path: Path, reading: Reading) -> Iterator[Stretch]:
 
 def _pages(path: Path, reading: Reading) -> tuple[list["Document"], str | None]:
     """Return the pages, and the password that opened the file."""
+    import pypdfium2
+
     for password in (None, *reading.passwords):
         try:
             loader = community_loaders().PyPDFium2Loader(str(path), mode="page", password=password)
             return loader.load(), password
-        except Exception as error:
+        except pypdfium2.PdfiumError as error:
             if "password" not in str(error).lower():
-                raise
+                remedy = "see whether it opens, repair it or leave it out"
+                raise DocumentError(path, f"not a PDF file, or a damaged one: {error}", remedy) from error
     raise DocumentError(path, "encrypted", REMEDY)
 
 
