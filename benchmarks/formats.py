@@ -149,6 +149,7 @@ def main() -> None:
     rows = [row | {"path": asked.folder / "files" / row["file"]} for row in manifest(asked.folder, asked.only)]
     for module in ("docx", "epub", "odt", "pptx"):  # here, once, and not in every child
         importlib.import_module(f"unstructured.partition.{module}")
+    _ = community_loaders().PyPDFium2Loader
     wanted = list(OTHERS) if "all" in asked.others else asked.others
     outcomes = {OURS: run(OURS, rows, asked.ocr)}
     for name in wanted:

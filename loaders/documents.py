@@ -14,9 +14,9 @@ from errors import DocumentError, FormatError, one_line
 from loaders.formats.archives import archived
 from loaders.formats.kinds import kind_of
 from loaders.formats.mail import eml_message, mbox_messages, mhtml_page
-from loaders.formats.markup import html_page, rtf_sections
+from loaders.formats.markup import html_page
 from loaders.formats.notes import evernote_notes, notebook_cells, subtitles
-from loaders.formats.office import docx_sections, office, pptx_slides, sectioned
+from loaders.formats.office import office, pptx_slides, sectioned
 from loaders.formats.old_powerpoint import ppt_slides
 from loaders.formats.old_word import doc_sections
 from loaders.formats.opendocument import odp_slides, ods_rows
@@ -24,6 +24,7 @@ from loaders.formats.outlook import msg_message
 from loaders.formats.pdf import pdf_pages
 from loaders.formats.reading import Reader, Reading, Stretch
 from loaders.formats.records import csv_rows, json_records, jsonl_records, xls_rows, xlsx_rows
+from loaders.formats.rtf import rtf_sections
 from loaders.formats.sections import JOINER
 from loaders.formats.text import CODE, PROSE, plain_text
 from loaders.formats.xml import xml_text

@@ -91,15 +91,16 @@ def archived(read: Reader, known: Collection[str]) -> Reader:
                         yield stretch._replace(section=" > ".join(filter(None, [name, stretch.section])))
                         done += 1
                 except DocumentError as error:
-                    failures.append((name, error))
+                    own = error.reason if isinstance(file, str) else error.reason.replace(file.name, name)
+                    failures.append((name, DocumentError(path, own, error.remedy)))
         if failures and not done:
             name, first = failures[0]
             raise DocumentError(path, f"nothing in it could be read; {name}: {first.reason}", first.remedy)
         if not done:
             raise DocumentError(path, "no file of a known format in it", "unpack it, or leave it out")
-        for name, error in failures:
-            if error.reason != "empty":
-                yield Stretch("", name, unread=error.reason)
+        for name, failure in failures:
+            if failure.reason != "empty":
+                yield Stretch("", name, unread=failure.reason)
 
     return members
 
@@ -164,7 +165,7 @@ def _extract(box: Box, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: s
     return reason
 
 
-def _copy(packed: IO[bytes], box: Box, name: str, most: int) -> Path | str:
+def _copy(packed: IO[bytes] | gzip.GzipFile, box: Box, name: str, most: int) -> Path | str:
     """Copy a member to a file of our own naming: of its name only the suffix, known to be one of ours, is used."""
     with tempfile.NamedTemporaryFile(dir=box.folder, suffix=PurePosixPath(name).suffix.lower(), delete=False) as file:
         while part := packed.read(PART):

@@ -2,7 +2,6 @@
 
 import codecs
 import re
-import struct
 import unicodedata
 from pathlib import Path
 
@@ -110,27 +109,3 @@ def mended(text: str) -> str:
     config = TextFixerConfig(unescape_html=False, fix_c1_controls=False, normalization=None)
     lines = text.splitlines(keepends=True)
     return "".join(fix_encoding(line, config) if is_bad(line) else line for line in lines)
-
-
-def unicode_rtf(data: bytes) -> str:
-    """Spell the bytes of an RTF file's own code page as Unicode: pandoc 3 takes any for Western (1252)."""
-    declared = re.search(rb"\\ansicpg(\d+)", data)
-    page = f"cp{int(declared[1])}" if declared else "cp1252"
-    if page == "cp1252" or not _known(page):
-        return data.decode("cp1252", "replace")
-
-    def spell(found: re.Match[str]) -> str:
-        if found[1]:  # bytes that follow \\u are its stand-in for old readers
-            return found[0]
-        units = bytes.fromhex(found[2].replace("\\'", "")).decode(page, "replace").encode("utf-16-le")
-        return "{\\uc0" + "".join(f"\\u{unit} " for (unit,) in struct.iter_unpack("<h", units)) + "}"
-
-    rtf = data.decode(page, "replace").replace(f"\\ansicpg{page[2:]}", "\\ansicpg1252", 1)
-    return re.sub(r"(\\u-?\d+ ?)?((?:\\'[0-9a-fA-F]{2})+)", spell, rtf)
-
-
-def _known(encoding: str) -> bool:
-    try:
-        return bool(codecs.lookup(encoding))
-    except LookupError:
-        return False

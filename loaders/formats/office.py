@@ -12,6 +12,7 @@ from langchain_core.documents import Document
 
 from errors import DocumentError
 from loaders.formats.archives import MOST_XML, check_zip
+from loaders.formats.charts import drawn_blocks
 from loaders.formats.community import elements
 from loaders.formats.protection import OLE, begins, unlocked
 from loaders.formats.reading import Reader, Reading, Stretch
@@ -32,7 +33,7 @@ PLAIN = {
 
 
 def office(new: Unlocked, old: Unlocked | None = None) -> Reader:
-    """Return a reader that takes the password off, looks for a zip bomb, and goes by what the file is, not its suffix."""
+    """Return a reader that takes the password off, refuses zip bombs, and goes by content, not suffix."""
 
     def read(path: Path, reading: Reading) -> Iterator[Stretch]:
         with unlocked(path, reading.passwords) as plain:
@@ -42,6 +43,9 @@ def office(new: Unlocked, old: Unlocked | None = None) -> Reader:
                         path, "an old Office file under a newer suffix", "give the file its true suffix"
                     )
                 yield from old(plain)
+            elif not zipfile.is_zipfile(plain):
+                remedy = "give it its true suffix, or repair it"
+                raise DocumentError(path, "not of the format that its suffix names, or damaged", remedy)
             else:
                 check_zip(plain, MOST_XML)
                 yield from new(plain)
@@ -76,51 +80,18 @@ def sectioned(loader: str, suffix: str) -> Unlocked:
     return read
 
 
-def _element_blocks(found: Iterable[Document], titles: frozenset[str] = frozenset()) -> Iterator[Block]:
-    """Turn unstructured's elements into blocks; a heading whose text is in titles ranks above all others."""
+def _element_blocks(found: Iterable[Document]) -> Iterator[Block]:
     for element in found:
         text, known = element.page_content.strip(), element.metadata
         if known.get("text_as_html"):
             yield from table_blocks(html_table(known["text_as_html"]))
         elif text:
-            level = 1 if text in titles else (known.get("category_depth") or 0) + 2
-            category = known.get("category")
+            level, category = (known.get("category_depth") or 0) + 2, known.get("category")
             yield Block(text, level=level if category == "Title" else 0, tight=category == "ListItem")
 
 
-def docx_sections(path: Path) -> Iterator[Stretch]:
-    """Read unstructured's elements, then what it leaves out (0.27): text boxes, content controls, notes, comments."""
-    from docx import Document as open_docx
-
-    with _under(path, ".docx") as plain:
-        found = elements(plain, "UnstructuredWordDocumentLoader")
-        word = open_docx(str(plain))
-    titles = frozenset(p.text.strip() for p in word.paragraphs if p.style and p.style.name == "Title")
-    yield from in_sections(_element_blocks(found, titles))
-    seen = "".join("".join(element.page_content.split()) for element in found)
-    yield Stretch("\n".join(text for text in _word_paragraphs(word) if "".join(text.split()) not in seen))
-
-
-def _word_paragraphs(word: Any) -> Iterator[str]:
-    """Yield the text of each paragraph in a text box, content control, note or comment."""
-    from docx.oxml.ns import qn
-    from lxml import etree
-
-    # what Word before 2010 shows instead of a box, with the box's text in it again
-    again = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-    notes = ("/footnotes.xml", "/endnotes.xml", "/comments.xml")
-    trees = [etree.fromstring(p.blob) for p in word.part.package.iter_parts() if p.partname.endswith(notes)]
-    inner = [*word.element.iter(qn("w:txbxContent"), qn("w:sdtContent")), *trees]
-    for paragraph in dict.fromkeys(p for tree in inner for p in tree.iter(qn("w:p"))):
-        style = paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
-        contents = style is not None and style.get(qn("w:val"), "").startswith("TOC")  # headings again
-        if not contents and next(paragraph.iterancestors(again), None) is None:
-            runs = [t for t in paragraph.iter(qn("w:t")) if next(t.iterancestors(qn("w:p"))) is paragraph]
-            yield "".join(t.text or "" for t in runs).strip()
-
-
 def pptx_slides(path: Path) -> Iterator[Stretch]:
-    """Yield a stretch a slide under its title, tables included; the notes come last."""
+    """Yield a stretch a slide under its title, tables included; then charts and SmartArt, and the notes."""
     from pptx import Presentation
 
     with _under(path, ".pptx") as plain:
@@ -134,5 +105,16 @@ def pptx_slides(path: Path) -> Iterator[Stretch]:
         title = next((block.text for block in blocks if block.level == 2), "")  # level 2: depth 0
         # by python-pptx, because unstructured puts the notes before the slide
         notes = slide.notes_slide.notes_text_frame if slide.has_notes_slide else None
-        texts = [*(block.text for block in blocks), notes.text.strip() if notes else ""]
+        texts = [*(block.text for block in blocks), *_drawn(slide), notes.text.strip() if notes else ""]
         yield Stretch("\n".join(filter(None, texts)), " ".join(title.split()), number)
+
+
+def _drawn(slide: Any) -> Iterator[str]:
+    """Yield the lines of the charts and the SmartArt on a slide."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    for related in slide.part.rels.values():
+        if related.reltype.endswith(("/chart", "/diagramData")):
+            part = etree.fromstring(related.target_part.blob, parser)
+            yield from (block.text for block in drawn_blocks(part))

@@ -53,9 +53,14 @@ def xls_rows(path: Path) -> Iterator[Stretch]:
     """Yield a stretch a row of an .xls or .xlsb workbook, with the sheet as section."""
     from python_calamine import CalamineWorkbook
 
-    book = CalamineWorkbook.from_path(path)
-    for name in book.sheet_names:
-        yield from labelled(map(_cells, book.get_sheet_by_name(name).iter_rows()), name)
+    try:
+        book = CalamineWorkbook.from_path(path)
+        for name in book.sheet_names:
+            yield from labelled(map(_cells, book.get_sheet_by_name(name).iter_rows()), name)
+    except BaseException as error:  # a panic in Rust is no Exception (0.9), and would end the program
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DocumentError(path, "a damaged workbook", "see whether it opens, repair it or leave it out") from error
 
 
 def labelled(rows: Iterable[tuple[list[str], bool]], sheet: str) -> Iterator[Stretch]:

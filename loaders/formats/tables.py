@@ -12,13 +12,18 @@ NUMBER = re.compile(r"[^\w\s]*\d[\d\s.,:/%€$£+-]*\w{0,3}")  # 3, -1.5, 40 %, 
 LONGEST_NAME = 60  # in characters: longer first cells are text laid out in columns
 
 
-def table_blocks(rows: Iterable[Sequence[str]]) -> Iterator[Block]:
-    """Yield a tight block a row: "a | b" for the first and for tables without names, else "name: a | other: b"."""
+def table_blocks(rows: Iterable[Sequence[str]], *, marked: bool = False) -> Iterator[Block]:
+    """Yield a tight block a row: "a | b" for the first and for tables without names, else "name: a | other: b".
+
+    marked says that the file itself calls the first row a header.
+    """
     table = [row for cells in rows if any(row := [" ".join(cell.split()) for cell in cells])]
-    names = table[0] if _named(table) else []
+    names = table[0] if table and (marked or _named(table)) else []
     for number, row in enumerate(table):
         if number and names:
-            cells = [f"{name}: {cell}" for name, cell in zip(names, row, strict=False) if cell] + row[len(names) :]
+            cells = [f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell] + row[
+                len(names) :
+            ]
         else:
             cells = [cell for at, cell in enumerate(row) if not at or cell != row[at - 1] or not _spanned(row)]
         yield Block(" | ".join(filter(None, cells)), tight=True)
