@@ -67,7 +67,9 @@ def _tokenised(documents: Iterable[Document], count_tokens: Callable[[str], int]
             while last < len(starts) and starts[last] < stop:
                 last += 1
             if section.page_content.strip():
-                yield Section(section, array("L", (start - at for start in starts[first:last])) if at else starts[:last])
+                yield Section(
+                    section, array("L", (start - at for start in starts[first:last])) if at else starts[:last]
+                )
             first = last
 
 

@@ -38,7 +38,10 @@ CANDIDATES = {  # encoding → the letters that are frequent in it; the first of
     "cp1255": "יוהלארתבשמנםדקעחפכ", "cp1256": ARABIC, "iso8859-6": ARABIC, "cp874": "านรกอเงมยลวดทสตะปบคหแจพชขใไ",
     "cp850": WESTERN, "cp852": CENTRAL, "mac-roman": WESTERN,
 }  # fmt: skip
-RARE, DISCOUNT = frozenset({"cp850", "cp852", "mac-roman", "mac-cyrillic"}), 0.65  # most text that would do as these is cp1252
+RARE, DISCOUNT = (
+    frozenset({"cp850", "cp852", "mac-roman", "mac-cyrillic"}),
+    0.65,
+)  # most text that would do as these is cp1252
 IDEOGRAPHIC = frozenset({"cp932", "euc_jp", "gb18030", "big5hkscs", "cp949"})
 
 
@@ -108,6 +111,8 @@ def _points(text: str, frequent: str) -> Iterator[float]:
         odd = latin and (len(foreign) == len(word) > 2 or (len(word) == 1 and word.isupper()))
         if len(scripts) > 1 or not regular or odd:
             yield -1.0 * len(foreign)
+        elif len(word) == 1 and not latin:
+            yield 0.5  # what is £ to one code page is a letter to another
         else:
             yield sum(1.0 if letter.lower() in frequent else 0.2 for letter in foreign)
     for at, letter in enumerate(text):

@@ -22,7 +22,9 @@ LOCKED = "encrypted"
 STREAMS |= {"__properties_version1.0": ".msg", "EncryptedPackage": LOCKED}
 SIGNATURES = {b"{\\rtf": ".rtf", b"\x1f\x8b": ".gz"}
 ARCHIVES = frozenset({".zip", ".gz"})  # what applications and installers are too, under names of their own
-IMAGES = {".jfif": ".jpg", ".jpeg": ".jpg", ".tiff": ".tif"} | {s: s for s in (".png", ".jpg", ".gif", ".bmp", ".webp", ".tif")}
+IMAGES = {".jfif": ".jpg", ".jpeg": ".jpg", ".tiff": ".tif"} | {
+    s: s for s in (".png", ".jpg", ".gif", ".bmp", ".webp", ".tif")
+}
 FORMATS = {  # what is told from other text by its beginning
     ".enex": re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!DOCTYPE[^>]*>\s*)?<en-export\b", re.IGNORECASE),
     ".html": re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!DOCTYPE\s+html|html)\b", re.I | re.S),
@@ -30,7 +32,9 @@ FORMATS = {  # what is told from other text by its beginning
     ".vtt": re.compile(r"\ufeff?WEBVTT\b"),
     ".srt": re.compile(r"\s*\d+\n\d\d:\d\d:\d\d,\d{3} --> "),
     ".mbox": re.compile(r"From \S+ .*\d{4}\n[\w-]+: "),
-    ".mhtml": re.compile(r"(?:[\w-]+:.*\n(?:[ \t].*\n)*)*?(?:From: <Saved by|Snapshot-Content-Location:)", re.IGNORECASE),
+    ".mhtml": re.compile(
+        r"(?:[\w-]+:.*\n(?:[ \t].*\n)*)*?(?:From: <Saved by|Snapshot-Content-Location:)", re.IGNORECASE
+    ),
     ".eml": re.compile(
         r"(?:(?:Received|Return-Path|Delivered-To|From|To|Subject|Date|MIME-Version|Message-ID|X-[\w-]+):.*\n"
         r"(?:[ \t].*\n)*){2}",

@@ -98,10 +98,11 @@ def evernote_notes(path: Path, reading: Reading) -> Iterator[Stretch]:
     root = etree.fromstring(path.read_bytes(), parser)
     for note in root.iter("note") if root is not None else ():
         title = " ".join((note.findtext("title") or "Untitled").split())
-        about = {"Created": (note.findtext("created") or "")[:8], "Tags": ", ".join(t.text or "" for t in note.iter("tag"))}
+        about = {
+            "Created": (note.findtext("created") or "")[:8],
+            "Tags": ", ".join(t.text or "" for t in note.iter("tag")),
+        }
         facts = "\n".join(f"{name}: {value}" for name, value in about.items() if value)
         body = [block for block in html_blocks(note.findtext("content") or "") if block.text]
         deeper = (block._replace(level=block.level and block.level + 1) for block in body)
         yield from in_sections([Block(title, level=1), *filter(_filled, [Block(facts)]), *deeper])
-
-

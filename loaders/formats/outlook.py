@@ -49,8 +49,8 @@ def _body(message: Any) -> str:
         return "\n".join(text.splitlines())
     html = message.html_body or ""
     if not html and (packed := message.properties.binary_prop_value(COMPRESSED_RTF)):
-        from compressed_rtf import decompress
         import pypandoc
+        from compressed_rtf import decompress
 
         html = pypandoc.convert_text(unicode_rtf(decompress(packed)), "html", format="rtf", extra_args=["--wrap=none"])
     return JOINER.join(stretch.text for stretch in in_sections(html_blocks(html)))
