@@ -19,7 +19,7 @@ from loaders.splitter import split_documents
 from loaders.store import Store
 
 GROUP_CHUNKS = 512  # chunks embedded and committed together: enough to sort by length, little to lose
-SPLITTER_VERSION = 1  # raise it when the splitter or `searchable` changes what they return
+SPLITTER_VERSION = 2  # raise it when the splitter or `searchable` changes what they return
 
 
 @dataclass(frozen=True)
