@@ -8,12 +8,12 @@ import regex
 # A full stop ends a sentence when white space and then no lower-case letter follow it, and what stands before it is
 # neither a single letter ("J. Smith", "U.S. law", "z. B. Wien") nor a common abbreviation, nor the number of a German
 # date. Stops of scripts that are written without spaces need none.
-ABBREVIATIONS = (  # noqa: SIM905
-    "Dr Mr Mrs Ms St No Nos vs cf Fig Figs al Prof Gen Col Sgt Rev approx pp eds Eqs resp dept "
-    "Nr Nrn Abs Abb Bd Hr Hrn bzw vgl ca evtl ggf inkl Str sog "
-    "Sr Sra Srta Dra Ud Uds Sres Lic núm pág págs EE UU ej "
-    "Mme Mlle MM"
-).split()
+ABBREVIATIONS = (
+    *"Dr Mr Mrs Ms St No Nos vs cf Fig Figs al Prof Gen Col Sgt Rev approx pp eds Eqs resp dept".split(),  # noqa: SIM905
+    *"Nr Nrn Abs Abb Bd Hr Hrn bzw vgl ca evtl ggf inkl Str sog".split(),  # noqa: SIM905
+    *"Sr Sra Srta Dra Ud Uds Sres Lic núm pág págs EE UU ej".split(),  # noqa: SIM905
+    *("Mme", "Mlle", "MM", "p. ex"),
+)
 NUMBERED = "Art art Sec Ch Kap Tab Tel chap eq Eq vol".split()  # noqa: SIM905  (words of their own without a number)
 MONTHS = "Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jahrhundert"
 ABBREVIATION = r"(?<!\b[^\W\d_]\.)" + "".join(rf"(?<!\b{re.escape(short)}\.)" for short in ABBREVIATIONS)

@@ -221,7 +221,11 @@ def test_a_table_without_a_header_keeps_its_cells(tmp_path: Path) -> None:
 def test_places_are_records_without_their_outlines(tmp_path: Path) -> None:
     features = [
         {"type": "Feature", "properties": {"name": "Bern"}, "geometry": {"type": "Point", "coordinates": [7.4, 46.9]}},
-        {"type": "Feature", "properties": {"name": "Aare"}, "geometry": {"type": "LineString", "coordinates": [[1, 2]]}},
+        {
+            "type": "Feature",
+            "properties": {"name": "Aare"},
+            "geometry": {"type": "LineString", "coordinates": [[1, 2]]},
+        },
     ]
     path = write(tmp_path / "a.geojson", json.dumps({"type": "FeatureCollection", "features": features}))
     assert pairs(path) == [
@@ -245,7 +249,8 @@ def test_a_feed_has_a_stretch_an_item(tmp_path: Path) -> None:
 
 
 def test_prose_in_xml_keeps_paragraphs_and_titles(tmp_path: Path) -> None:
-    book = "<book><sec><title>Oil</title><p>It is <i>very</i> black.</p><sec><title>Age</title><p>Old.</p></sec></sec></book>"
+    inner = "<sec><title>Age</title><p>Old.</p></sec>"
+    book = f"<book><sec><title>Oil</title><p>It is <i>very</i> black.</p>{inner}</sec></book>"
     assert pairs(write(tmp_path / "a.xml", book)) == [("Oil", "Oil\n\nIt is very black."), ("Oil > Age", "Age\n\nOld.")]
 
 
