@@ -24,7 +24,7 @@ LOWER = "a-zß-öø-ÿα-ωа-яёіїєґ"
 # each pattern begins with a set of characters, so that the search can skip to them: 20 times as fast as without
 ENDS = (
     rf"(?<=[{UNSPACED}])[{UNSPACED}]*[」』”’）】》〉]*\s*"
-    rf"|(?<=[{SPACED}]){ABBREVIATION}(?!{DATE}|{NUMBER})['\"”’»›)\]]*\s+(?![{LOWER}])"
+    rf"|(?<=[{SPACED}]){ABBREVIATION}(?!{DATE}|{NUMBER})['\"”’»›)\]]*\s++(?![{LOWER}])"
 )
 SENTENCE_END = rf"[{SPACED}{UNSPACED}](?:{ENDS})"
 # after a line's end: a blank line, an item, a heading or a table's row
