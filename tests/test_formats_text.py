@@ -176,6 +176,18 @@ def test_archives_are_told_by_their_parts(tmp_path: Path, part: str, kind: str) 
     assert kind_of(tmp_path / "a.jar") == (".jar" if kind == ".zip" else kind)
 
 
+def test_what_is_damaged_keeps_its_name_s_kind(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.docx", "w") as archive:
+        archive.writestr("word/document.xml", "x" * 500)
+    whole = (tmp_path / "a.docx").read_bytes()
+    broken = write(tmp_path / "b.docx", whole.replace(b"PK\1\2", b"PK\1\0"))
+    assert zipfile.is_zipfile(broken)
+    assert kind_of(broken) == ".docx"
+    ole = bytes.fromhex("d0cf11e0a1b11ae1")
+    assert kind_of(write(tmp_path / "a.xls", ole + bytes(600))) == ".xls"
+    assert kind_of(write(tmp_path / "a.msg", ole)) == ".msg"
+
+
 def test_what_is_not_text_has_no_reader(tmp_path: Path) -> None:
     files = [("a.mp3", b"ID3\4\0\0" + bytes(90)), ("a", b"\x7fELF\2\1\1" + bytes(90)), ("key.pem", b"-----BEGIN")]
     for name, content in files:
