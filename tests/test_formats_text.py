@@ -140,6 +140,8 @@ def test_a_file_is_read_as_what_it_is_whatever_its_name_says(tmp_path: Path) -> 
     assert kind_of(write(tmp_path / "c.doc", "Only words.")) == ".txt"
     assert kind_of(write(tmp_path / "a.xls", "name\tage\nAnn\t7\n")) == ".csv"
     assert kind_of(write(tmp_path / "b.txt", "%PDF-1.4\n")) == ".pdf"
+    assert kind_of(write(tmp_path / "c.txt", "A PDF begins with %PDF-1.4.")) == ".txt"
+    assert kind_of(write(tmp_path / "c.pdf", "junk\n%PDF-1.4")) == ".pdf"
     assert kind_of(write(tmp_path / "a.md", "Subject: x\nFrom: y\n")) == ".md"
     assert pairs(tmp_path / "a.doc") == pairs(tmp_path / "a.txt") == [("Top", "Top\n\nText.")]
     assert pairs(tmp_path / "a.xls") == [("row 1", "name: Ann\nage: 7")]

@@ -62,7 +62,7 @@ NEVER = frozenset(".svg .eps .ps .map .lock .pem .key .crt .cer .asc .p7s".split
 
 
 def kind_of(path: Path) -> str:
-    """Return the suffix, in lower case, under which the file should be read; "" where none is known.
+    """Return the suffix, in lower case, under which the file should be read, or under which there is no reader for it.
 
     A name is believed unless the content says otherwise: a PDF is a PDF whatever it is called, and text in a file
     that is called .doc is read as the text that it is. Raises OSError where the file can't be read.
@@ -91,8 +91,8 @@ def kind_of(path: Path) -> str:
 
 def _binary_kind(path: Path, head: bytes) -> str:
     """Return the kind that a file's signature and inner parts show; "" for text and what is unknown."""
-    if b"%PDF-" in head[:1024]:
-        return ".pdf"
+    if head.lstrip().startswith(b"%PDF-") or (path.suffix.lower() == ".pdf" and b"%PDF-" in head[:1024]):
+        return ".pdf"  # what stands before it in a .pdf is for its reader to skip
     if head.startswith(OLE):
         return _ole_kind(path)
     if head.startswith(b"PK\3\4") and zipfile.is_zipfile(path):
