@@ -27,6 +27,7 @@ from loaders.formats.records import csv_rows, json_records, jsonl_records, xls_r
 from loaders.formats.rtf import rtf_sections
 from loaders.formats.sections import JOINER
 from loaders.formats.text import CODE, PROSE, plain_text
+from loaders.formats.word import docx_sections
 from loaders.formats.xml import xml_text
 
 DEFAULT = Reading()

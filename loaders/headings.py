@@ -1,4 +1,4 @@
-"""A file's Documents come in; those of a language with headings of its own go out cut at them, the others as they are."""
+"""A file's Documents come in; they go out cut at their headings, where their language has any."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

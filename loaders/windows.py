@@ -103,7 +103,8 @@ def _reach_back(section: Text, bounds: list[int], lowest: int, start: int, overl
     else:
         place = bisect_left(bounds, floor)
         found = bounds[place] if place < len(bounds) and bounds[place] < start else start
-        if found == start and ROW not in text[text.rfind("\n", lowest, start - 1) + 1 : start]:  # no half a row
+        line = text[max(text.rfind("\n", lowest, start - 1), lowest) : start]
+        if found == start and ROW not in line:  # half a row would say nothing
             word = WORD_START.search(text, floor, start)
             found = word.start() if word and at_grapheme(text, word.start()) else start
     return found

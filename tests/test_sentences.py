@@ -1,10 +1,12 @@
 """Sentence spans: the texts that fooled simple rules, then any text at all."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentences import boundaries, sentence_spans, trim
+from sentences import at_grapheme, boundaries, sentence_spans, trim
 
 
 def sentences(text: str) -> list[str]:
@@ -44,6 +46,53 @@ def test_chinese_and_japanese_stops_need_no_space() -> None:
 def test_arabic_and_hindi_stops() -> None:
     assert sentences("هل أنت بخير؟ نعم أنا بخير.") == ["هل أنت بخير؟", "نعم أنا بخير."]
     assert sentences("यह पहला है। यह दूसरा है।") == ["यह पहला है।", "यह दूसरा है।"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Das gilt z. B. Montag und d. h. Werktags, vgl. Abs. 3 und S. 12 bei Dr. Müller.",
+        "Am 3. Oktober 1990 wurde im 20. Jahrhundert gefeiert.",
+        "Siehe Art. 5 und Kap. 2 bzw. Tab. 1 von Prof. Weiß.",
+        "La Sra. García y el Sr. López viven en EE. UU. Norte, p. ej. Ohio.",
+        "Véase la pág. 7 y el núm. 3 de la Dra. Ruiz.",
+        "M. Dupont et Mme. Curie, cf. Fig. 2, p. ex. Lyon.",
+    ],
+)
+def test_abbreviations_of_other_languages_end_no_sentence(text: str) -> None:
+    assert sentences(text) == [text]
+
+
+def test_words_that_are_abbreviations_before_a_number_only() -> None:
+    assert sentences("He loves art. She does not. See art. 5.") == ["He loves art.", "She does not.", "See art. 5."]
+    assert sentences("Es war 1990. Oktober kam spät.")[0].startswith("Es war 1990.")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("یہ پہلا ہے۔ یہ دوسرا ہے۔", 2),
+        ("प्रथमः श्लोकः॥ द्वितीयः।", 2),
+        ("彼は言った｡次へ｡", 2),
+        ("ここ！？本当に？はい。", 3),
+        ("နေကောင်းလား။ကောင်းပါတယ်။", 2),
+        ("Բարեւ։ Ինչպե՞ս ես։", 2),
+        ("Wait… What?! Yes.", 3),
+    ],
+)
+def test_stops_of_many_scripts(text: str, count: int) -> None:
+    assert len(sentences(text)) == count
+
+
+def test_what_is_seen_as_one_character_is_not_cut() -> None:
+    assert sentences("Hi!\u0301 There.") == ["Hi!\u0301 There."]
+    assert [at_grapheme("a e\u0301b", at) for at in (2, 3, 4)] == [True, False, True]
+
+
+def test_a_megabyte_is_cut_in_a_second() -> None:
+    began = time.perf_counter()
+    assert len(boundaries("It is so. " * 50_000 + " " * 100_000 + "| x" * 100_000)) >= 49_999
+    assert time.perf_counter() - began < 5
 
 
 def test_list_items_stand_alone() -> None:

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from loaders.cleaning import context
 from loaders.documents import JOINER
-from loaders.splitter import split_documents
 from loaders.parsing import Cutting
+from loaders.splitter import split_documents
+from loaders.tokens import TokenCounter
 
 
 def document(text: str, source: str = "/docs/guide.md", **place: object) -> Document:
@@ -42,8 +44,14 @@ def prose(topic: str, sentences: int = 12) -> str:
     return " ".join(f"The {topic} has a part with the number {n} on it." for n in range(sentences)) + "\n"
 
 
+def clusters(text: str) -> set[int]:
+    """Return where the characters begin and end, as they are seen: a letter and its marks are one."""
+    return {0, *(match.end() for match in regex.finditer(r"\X", text))}
+
+
 def assert_sound(text: str, chunks: list[Document], count: Callable[[str], int], size: int, overlap: int) -> None:
     covered = [False] * len(text)
+    whole = clusters(text)
     end = 0
     for chunk in chunks:
         at, length = chunk.metadata["start"], len(chunk.page_content)
@@ -51,6 +59,9 @@ def assert_sound(text: str, chunks: list[Document], count: Callable[[str], int],
         assert chunk.page_content == chunk.page_content.strip() != ""
         if chunk.metadata["line"] is not None:
             assert chunk.metadata["line"] == 1 + text.count("\n", 0, at)
+        assert at in whole or text[at - 1].isspace()
+        assert at + length in whole or text[at + length].isspace()
+        assert length <= 24 * (size + overlap) or not count(chunk.page_content)
         above = count(context(chunk.metadata))
         assert count(chunk.page_content) + above <= max(size, above + overlap + 8)
         if at < end:
@@ -63,11 +74,16 @@ def assert_sound(text: str, chunks: list[Document], count: Callable[[str], int],
     assert chunks == sorted(chunks, key=lambda chunk: chunk.metadata["start"])
 
 
+EMOJI = ["👩‍🔧", "👨‍👩‍👧", "🇩🇪", "e\u0301", "한", "ᄒ", "ᅡ", "ᆫ", " "]
 LINES = st.lists(
     st.one_of(
         st.text(max_size=60),
         st.text(alphabet="中文字。、東京", max_size=80),
         st.text(alphabet="ab. ,;\t\n", max_size=120),
+        st.text(alphabet="नमस्ते दुनिया। किताब", max_size=200),
+        st.text(alphabet="สวัสดีครับน้ำใจ ", max_size=200),
+        st.lists(st.sampled_from(EMOJI), max_size=60).map("".join),
+        st.text(alphabet="مرحبا بكم. كيف الحال؟ ", max_size=120),
         st.integers(100, 400).map(lambda n: "antidisestablish" * (n // 16)),
         st.tuples(st.integers(1, 6), st.text(alphabet="Title of", max_size=30)).map(lambda t: f"{'#' * t[0]} {t[1]}"),
         st.sampled_from(["```", "~~~", "# not a heading in a fence", "", "   ", "| a | b |", "- an item", "1. one"]),
@@ -107,6 +123,11 @@ def test_any_table_is_cut_soundly(texts: list[str], sizes: tuple[int, int], cutt
         "字" * 900,
         "今日は雨が降る。明日は晴れる。" * 40,
         "x" * 5000,
+        "สวัสดีชาวโลก" * 200,
+        "นี่คือประโยค " * 200,
+        "👩‍🔧" * 400,
+        "e\u0301" * 2000,
+        "مرحبا بكم في المدينة. " * 60,
         "no-space,but:commas;" * 200,
         "# One\n" + "## Two\n" * 40 + prose("wheel", 30),
         "".join(f"{'#' * level} heading {level}\n" for level in range(1, 7)) + prose("axle", 40),
@@ -229,6 +250,64 @@ def test_rows_join_until_a_quarter_is_full_and_stay_whole() -> None:
     assert_sound(text, chunks, words, 100, 0)
     assert chunks[0].metadata["section"] == "row 1 / row 2 / row 3"
     assert all(part in texts for chunk in chunks for part in chunk.page_content.split(JOINER))
+
+
+def test_a_row_that_fits_a_chunk_is_whole(cutting: Cutting) -> None:
+    texts = [f"name: part {n}\n" + "\n".join(f"price {k}: {n * k} pounds" for k in range(12)) for n in range(1, 9)]
+    text, documents = rows(*texts)
+    chunks = split(*documents, count=cutting.count_tokens, chunk_tokens=100, overlap_tokens=32)
+    assert_sound(text, chunks, cutting.count_tokens, 100, 32)
+    assert [chunk.page_content for chunk in chunks] == texts
+
+
+def test_rows_of_a_page_s_table_are_whole(cutting: Cutting) -> None:
+    table = [f"Name: part {n} | Price: {n} pounds | Place: the shelf on the left side, number {n}" for n in range(60)]
+    text = "\n".join(table)
+    page = document(text, "/docs/a.html", line=None, section="Parts")
+    chunks = split(page, count=cutting.count_tokens, chunk_tokens=100, overlap_tokens=32)
+    assert_sound(text, chunks, cutting.count_tokens, 100, 32)
+    assert all(line in table for chunk in chunks for line in chunk.page_content.split("\n"))
+
+
+def test_code_is_cut_between_its_definitions() -> None:
+    body = "".join(f"    step_{n}(with_this, and_that)\n\n" for n in range(8))
+    text = "".join(f"def part_{n}(one, two):\n{body}\n\n" for n in range(4))
+    chunks = split(document(text, "/docs/a.py"), chunk_tokens=24)
+    assert [chunk.page_content.split("(")[0] for chunk in chunks] == [f"def part_{n}" for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.org", "* One\n{a}** Two\n{b}"),
+        ("a.adoc", "= One\n\n{a}\n== Two\n{b}"),
+        ("a.rst", "===\nOne\n===\n\n{a}\nTwo\n---\n\n{b}"),
+        ("a.tex", "\\part{{One}}\n{a}\\chapter*{{Two}}\n{b}"),
+        ("a.md", "One\n===\n\n{a}\n\nTwo\n---\n\n{b}"),
+        ("a.mdx", "# One\n{a}## Two\n{b}"),
+    ],
+)
+def test_headings_of_other_languages_count(name: str, text: str) -> None:
+    chunks = split(document(text.format(a=prose("a"), b=prose("b")), f"/docs/{name}"))
+    assert {chunk.metadata["section"] for chunk in chunks} == {"One", "One > Two"}
+
+
+def test_a_table_in_rst_and_a_line_in_markdown_are_no_headings() -> None:
+    rst = "One\n===\n\n=====  =====\nA      B\n=====  =====\n1      2\n=====  =====\n"
+    assert {chunk.metadata["section"] for chunk in split(document(rst, "/docs/a.rst"))} == {"One"}
+    front = f"---\ntitle: x\ndate: y\n---\n\n- item\n---\n\n{prose('a')}"
+    assert {chunk.metadata["section"] for chunk in split(document(front))} == {""}
+
+
+def test_words_apart_have_the_tokens_of_the_text(cutting: Cutting) -> None:
+    counter = cutting.count_tokens
+    assert isinstance(counter, TokenCounter)
+    for text in ("It's the naïve, co-operative CPU's 3.14 (or so).", "今日は雨。", "a\u0301 b", "", " \n"):
+        assert len(counter.starts(text)) == counter(text)
+    assert (
+        list(counter.starts("unbelievable")) == [0, 2, 5, 9][: counter("unbelievable")] or counter("unbelievable") == 1
+    )
+    assert len(counter.starts("x" * 5000)) > 1000 > counter("x" * 5000)
 
 
 def test_pages_are_never_joined() -> None:

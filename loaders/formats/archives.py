@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from errors import DocumentError, one_line
+from errors import DocumentError, FormatError, one_line
 from loaders.formats.reading import Reader, Reading, Stretch
 
 MOST_MEMBERS, MOST_BYTES, MOST_RATIO, DEEPEST = 10_000, 512 * 2**20, 200, 2
@@ -90,6 +90,8 @@ def archived(read: Reader, known: Collection[str]) -> Reader:
                     for stretch in read(file, reading):
                         yield stretch._replace(section=" > ".join(filter(None, [name, stretch.section])))
                         done += 1
+                except FormatError:
+                    continue
                 except DocumentError as error:
                     own = error.reason if isinstance(file, str) else error.reason.replace(file.name, name)
                     failures.append((name, DocumentError(path, own, error.remedy)))
@@ -137,7 +139,7 @@ def _is_gzip(path: Path) -> bool:
 
 def _in_gzip(box: Box, path: Path, name: str) -> Iterator[Member]:
     inner = PurePosixPath(name).name.removesuffix(".gz")
-    if PurePosixPath(inner).suffix.lower() in box.known:
+    if _wanted(inner, box):
         with gzip.open(path) as packed:
             yield inner, _copy(packed, box, inner, max(SMALL, min(MOST_BYTES, MOST_RATIO * path.stat().st_size)))
 
@@ -147,8 +149,14 @@ def _in_zip(box: Box, path: Path, name: str) -> Iterator[Member]:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             inner = _name(entry)
-            if not entry.is_dir() and PurePosixPath(inner).suffix.lower() in box.known:
+            if not entry.is_dir() and _wanted(inner, box):
                 yield inner, _extract(box, archive, entry, inner)
+
+
+def _wanted(name: str, box: Box) -> bool:
+    """Tell whether a member may be read: its suffix is known, or it has none and its content must tell."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return not suffix or suffix in box.known
 
 
 def _extract(box: Box, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Path | str:

@@ -106,6 +106,6 @@ def mended(text: str) -> str:
 
     if text.isascii() or not is_bad(text):
         return text
-    config = TextFixerConfig(unescape_html=False, fix_c1_controls=False, normalization=None)
+    config = TextFixerConfig(restore_byte_a0=False, replace_lossy_sequences=False, fix_c1_controls=False)
     lines = text.splitlines(keepends=True)
     return "".join(fix_encoding(line, config) if is_bad(line) else line for line in lines)

@@ -28,7 +28,10 @@ FULL = (
     "又如前所本見經頭面公同三已老從動兩長知民樣現分將外但身些與高意進把法此實回二理美點月明其種聲全工己話者向情部正名定女問力機給等幾很業最間新什打位因重被電第門相次東政"
     "海口使教西再平真世氣信北少關並內加化由代軍產入先山五水萬市"
 )
-HANGUL = "이다는에의을가하고기지도로사한은를자리서정대어나해인아일수시그있주보들상전부장구라성과관제조원국동만안여오니문년습합세요"
+HANGUL = (
+    "이다는에의을가하고기지도로사한은를자리서정대어나해인아일수시"
+    "그있주보들상전부장구라성과관제조원국동만안여오니문년습합세요"
+)
 KANA = "".join(map(chr, range(0x3041, 0x30FB)))
 CANDIDATES = {  # encoding → the letters that are frequent in it; the first of equals wins
     "cp932": KANA, "euc_jp": KANA, "gb18030": SIMPLE, "big5hkscs": FULL, "cp949": HANGUL,
@@ -111,6 +114,8 @@ def _points(text: str, frequent: str) -> Iterator[float]:
         odd = latin and (len(foreign) == len(word) > 2 or (len(word) == 1 and word.isupper()))
         if len(scripts) > 1 or not regular or odd:
             yield -1.0 * len(foreign)
+        elif len(word) == 1 and not latin:
+            yield 0.5  # what is £ to one code page is a letter to another
         else:
             yield sum(1.0 if letter.lower() in frequent else 0.2 for letter in foreign)
     for at, letter in enumerate(text):

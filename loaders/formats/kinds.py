@@ -1,7 +1,9 @@
 """A file comes in; the suffix that its content deserves, whatever its name says, goes out."""
 
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 from loaders.formats.encoding import text_in
@@ -21,6 +23,8 @@ STREAMS = {"WordDocument": ".doc", "Workbook": ".xls", "Book": ".xls", "PowerPoi
 LOCKED = "encrypted"
 STREAMS |= {"__properties_version1.0": ".msg", "EncryptedPackage": LOCKED}
 SIGNATURES = {b"{\\rtf": ".rtf", b"\x1f\x8b": ".gz"}
+DAMAGED = (OSError, ValueError, IndexError, KeyError, EOFError, struct.error)  # its name has to do then
+LONGEST_MIMETYPE = 200  # bytes
 ARCHIVES = frozenset({".zip", ".gz"})  # what applications and installers are too, under names of their own
 IMAGES = {".jfif": ".jpg", ".jpeg": ".jpg", ".tiff": ".tif"} | {
     s: s for s in (".png", ".jpg", ".gif", ".bmp", ".webp", ".tif")
@@ -36,7 +40,8 @@ FORMATS = {  # what is told from other text by its beginning
         r"(?:[\w-]+:.*\n(?:[ \t].*\n)*)*?(?:From: <Saved by|Snapshot-Content-Location:)", re.IGNORECASE
     ),
     ".eml": re.compile(
-        r"(?:(?:Received|Return-Path|Delivered-To|From|To|Subject|Date|MIME-Version|Message-ID|X-[\w-]+):.*\n"
+        r"(?:(?:Received|Return-Path|Delivered-To|From|To|Cc|Sender|Reply-To|Subject|Date|MIME-Version|Message-ID|Content-Type|DKIM-Signature|"
+        r"(?:ARC|X)-[\w-]+):.*\n"
         r"(?:[ \t].*\n)*){2}",
         re.IGNORECASE,
     ),
@@ -57,7 +62,7 @@ NEVER = frozenset(".svg .eps .ps .map .lock .pem .key .crt .cer .asc .p7s".split
 
 
 def kind_of(path: Path) -> str:
-    """Return the suffix, in lower case, under which the file should be read; "" where none is known.
+    """Return the suffix, in lower case, under which the file should be read, or under which there is no reader for it.
 
     A name is believed unless the content says otherwise: a PDF is a PDF whatever it is called, and text in a file
     that is called .doc is read as the text that it is. Raises OSError where the file can't be read.
@@ -86,8 +91,8 @@ def kind_of(path: Path) -> str:
 
 def _binary_kind(path: Path, head: bytes) -> str:
     """Return the kind that a file's signature and inner parts show; "" for text and what is unknown."""
-    if b"%PDF-" in head[:1024]:
-        return ".pdf"
+    if head.lstrip().startswith(b"%PDF-") or (path.suffix.lower() == ".pdf" and b"%PDF-" in head[:1024]):
+        return ".pdf"  # what stands before it in a .pdf is for its reader to skip
     if head.startswith(OLE):
         return _ole_kind(path)
     if head.startswith(b"PK\3\4") and zipfile.is_zipfile(path):
@@ -95,27 +100,18 @@ def _binary_kind(path: Path, head: bytes) -> str:
     return next((kind for start, kind in SIGNATURES.items() if head.lstrip().startswith(start)), "")
 
 
-def _image_kind(head: bytes) -> str:
-    import puremagic
-
-    try:
-        return IMAGES.get(puremagic.from_string(head), "")
-    except (puremagic.PureError, ValueError):
-        return ""
-
-
 def _zip_kind(path: Path) -> str:
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        declared = ""
-        if "mimetype" in names and archive.getinfo("mimetype").file_size < 200:
-            declared = archive.read("mimetype").decode("ascii", "replace").strip()
-    for mimetype, kind in MIMETYPES.items():
-        if declared.startswith(mimetype):
-            return kind
+    declared = ""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "mimetype" in names and archive.getinfo("mimetype").file_size < LONGEST_MIMETYPE:
+                declared = archive.read("mimetype").decode("ascii", "replace").strip()
+    except (*DAMAGED, zipfile.BadZipFile, RuntimeError, zlib.error):
+        return ""
     if "[Content_Types].xml" in names:
         return next((kind for part, kind in PARTS.items() if any(name.startswith(part) for name in names)), ".zip")
-    return ".zip"
+    return next((kind for mimetype, kind in MIMETYPES.items() if declared.startswith(mimetype)), ".zip")
 
 
 def _ole_kind(path: Path) -> str:
@@ -124,5 +120,14 @@ def _ole_kind(path: Path) -> str:
     try:
         with olefile.OleFileIO(path) as file:
             return next((kind for stream, kind in STREAMS.items() if file.exists(stream)), "")
-    except OSError:  # damaged: its name has to do
+    except DAMAGED:
+        return ""
+
+
+def _image_kind(head: bytes) -> str:
+    import puremagic
+
+    try:
+        return IMAGES.get(puremagic.from_string(head), "")
+    except (puremagic.PureError, ValueError):
         return ""

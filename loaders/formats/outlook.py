@@ -8,8 +8,8 @@ from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
-from loaders.formats.encoding import unicode_rtf
 from loaders.formats.reading import Reading, Stretch
+from loaders.formats.rtf import unicode_rtf
 from loaders.formats.sections import JOINER, html_blocks, in_sections
 
 # the code pages that python-oxmsg (0.0.2) forgets in all but the text, and takes for Western ones
@@ -47,12 +47,21 @@ def _body(message: Any) -> str:
     """Return the text, plain where there is a choice, else that of the page, else that of the RTF."""
     if text := (message.body or "").replace("\0", "").strip():
         return "\n".join(text.splitlines())
-    html = message.html_body or ""
-    if not html and (packed := message.properties.binary_prop_value(COMPRESSED_RTF)):
-        import pypandoc
-        from compressed_rtf import decompress
+    if not message.html_body and (packed := message.properties.binary_prop_value(COMPRESSED_RTF)):
+        return rtf_text(packed)
+    return _page_text(message.html_body or "")
 
-        html = pypandoc.convert_text(unicode_rtf(decompress(packed)), "html", format="rtf", extra_args=["--wrap=none"])
+
+def rtf_text(packed: bytes) -> str:
+    """Return the text of a message's compressed RTF."""
+    import pypandoc
+    from compressed_rtf import decompress
+
+    rtf = unicode_rtf(decompress(packed))
+    return _page_text(pypandoc.convert_text(rtf, "html", format="rtf", extra_args=["--wrap=none"]))
+
+
+def _page_text(html: str) -> str:
     return JOINER.join(stretch.text for stretch in in_sections(html_blocks(html)))
 
 

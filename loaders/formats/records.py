@@ -24,7 +24,8 @@ def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
     with io.StringIO(text_of(path)) as lines:
         first = next((line for line in lines if line.strip()), "")
         delimiter = max(",;\t|", key=first.count)  # csv.Sniffer takes letters for delimiters
-        rows = filter(None, csv.reader(itertools.chain([first], lines), delimiter=delimiter))
+        table = csv.reader(itertools.chain([first], lines), delimiter=delimiter)
+        rows: Iterator[list[str]] = (row for row in table if row)
         header = next(rows, [])
         while len(header) > 1 and sum(map(bool, header)) == 1:  # a title above the table
             yield Stretch("".join(header))

@@ -27,7 +27,7 @@ NOISE = re.compile(
     r"pagination|pager|skip-?link|advert|ads?)(?:$|[-_\s])",
     re.IGNORECASE,
 )
-MOST_NOISE = 0.3  # of a page's text: what is more is the page, whatever its class is called
+MOST_IN_ONE, MOST_IN_ALL = 0.3, 0.7  # of a page's text: what is more is the page, whatever its class is called
 WIDEST, TALLEST = 100, 10_000  # columns and rows that a cell is taken to span; pages have any number there
 BLOCKS = set(
     "address article blockquote body center dd details div dl dt fieldset figcaption figure form header "  # noqa: SIM905
@@ -81,16 +81,28 @@ def html_blocks(html: bytes | str) -> list[Block]:
 
 
 def _drop_boilerplate(soup: "BeautifulSoup") -> None:
-    """Take out what is hidden or called a menu, a cookie banner and the like, but never most of a page."""
-    size = len(soup.get_text())
+    """Take out what is hidden, and what is called a menu, a cookie banner and the like, but never most of a page."""
+    size, noise = len(soup.get_text()), []
+    seen: set[int] = set()  # what is inside of noise goes with it
     for tag in soup.find_all(True):
-        if tag.decomposed or tag.name in ("html", "body", "main", "article"):
-            continue
-        hidden = tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or HIDDEN.search(str(tag.get("style", "")))
-        names = " ".join([*(tag.get("class") or []), str(tag.get("id", ""))])
-        noise = str(tag.get("role", "")).lower() in ROLES or (names and NOISE.search(names) and not tag.find("h1"))
-        if (hidden or noise) and len(tag.get_text()) < MOST_NOISE * size:
+        if id(tag.parent) in seen:
+            seen.add(id(tag))
+        elif tag.name not in ("html", "body", "main", "article") and _is_noise(tag):
+            seen.add(id(tag))
+            noise.append(tag)
+    sizes = [len(tag.get_text()) for tag in noise]
+    for tag, length in zip(noise, sizes, strict=True):
+        if length < MOST_IN_ONE * size and sum(sizes) < MOST_IN_ALL * size:
             tag.decompose()
+
+
+def _is_noise(tag: "Tag") -> bool:
+    if tag.has_attr("hidden") or tag.get("aria-hidden") == "true" or HIDDEN.search(str(tag.get("style", ""))):
+        return True
+    if str(tag.get("role", "")).lower() in ROLES:
+        return True
+    names = " ".join([*(tag.get("class") or []), str(tag.get("id", ""))])
+    return bool(NOISE.search(names)) and not tag.find("h1")
 
 
 def _blocks(tag: "Tag", *, tight: bool) -> Iterator[Block]:
