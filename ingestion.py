@@ -83,21 +83,26 @@ def ingest(
 def _sync(settings: Settings, store: Store, roots: Sequence[str], **options: Any) -> SyncReport:
     """Bring the pages among the roots to this machine, then all roots into the store."""
     addresses = [root for root in roots if is_address(root)]
-    pages = _download(settings, store, addresses) if addresses else Downloads({}, [])
+    pages = _download(settings, addresses) if addresses else Downloads({}, [])
+    lost = {url for url, _ in pages.failed if url not in pages.files}
+    everything = set(roots_of(store.catalog)) <= set(roots)  # then a page that nothing names any more is to leave
     report = sync(
         store,
         [Path(root) for root in roots if not is_address(root)],
         pages=pages.files,
+        gone=[
+            s for s in store.catalog.sources() if is_address(s) and (s in lost or everything) and s not in pages.files
+        ],
         duplicates=settings.duplicates,
         keep_vectors_days=settings.keep_vectors_days,
         **options,
     )
-    report.failed += [Problem(url, reason) for url, reason in pages.failed if url not in pages.files]
-    report.partial += [Problem(url, reason) for url, reason in pages.failed if url in pages.files]
+    report.failed += [Problem(url, reason) for url, reason in pages.failed if url in lost]
+    report.partial += [Problem(url, f"not up to date: {reason}") for url, reason in pages.failed if url not in lost]
     return report
 
 
-def _download(settings: Settings, store: Store, addresses: Sequence[str]) -> Downloads:
+def _download(settings: Settings, addresses: Sequence[str]) -> Downloads:
     if not settings.web:
         raise SettingsError(addresses[0], "web pages are not fetched unless you allow it", "set RAG_WEB=true")
     hosts = (host.strip() for host in settings.web_hosts.split(","))

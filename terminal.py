@@ -86,6 +86,7 @@ def progress(title: str, *, shown: bool) -> Iterator[Any]:
 
 
 def read_line() -> str:
+    """Return what was typed; /quit at the end of the input."""
     try:
         return input("> " if sys.stdin.isatty() else "").strip()
     except EOFError:
@@ -96,13 +97,17 @@ def read_line() -> str:
 
 
 def print_sources(answer: "Answer | None") -> None:
+    """Print an answer's sources, those that it cites in bold."""
     for source in answer.sources if answer else ():
         cited = "bold" if answer and source.n in answer.cited else "dim"
         out.print(f"\n[{cited}]\\[{source.n}] {escape(place(asdict(source)))}[/{cited}]  {source.score:.3f}")
         out.print(" ".join(source.text.split()), markup=False, style=cited if cited == "dim" else "")
+        if source.also_in:
+            out.print(f"also in: {', '.join(map(short, source.also_in))}", markup=False, style="dim")
 
 
 def passage_fields(number: int, passage: "Document") -> dict[str, Any]:
+    """Return what is shown of a passage that was found."""
     at = passage.metadata
     return {
         "n": number,
@@ -111,6 +116,7 @@ def passage_fields(number: int, passage: "Document") -> dict[str, Any]:
         "section": at["section"],
         "line": at["line"],
         "start": at["start"],
+        "also_in": at["also_in"],
         "text": passage.page_content,
         "score": round(float(at["score"]), 4),
     }
@@ -129,6 +135,7 @@ def short(source: str) -> str:
 
 
 def print_json(value: Any) -> None:
+    """Print a value, or a dataclass, as one JSON object."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
     sys.stdout.write(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
 

@@ -16,7 +16,10 @@ from errors import QuestionError
 
 @dataclass(frozen=True)
 class Source:
-    """A passage behind an answer: where it is, and its sentence that fits the question best, verbatim."""
+    """A passage behind an answer: where it is, and its sentence that fits the question best, verbatim.
+
+    also_in: other documents that hold the same passage.
+    """
 
     n: int
     source: str
@@ -26,6 +29,7 @@ class Source:
     start: int
     text: str
     score: float
+    also_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def _source(number: int, passage: Document) -> Source:
         start=best.start,
         text=best.text,
         score=round(float(at["score"]), 4),
+        also_in=tuple(at.get("also_in", ())),
     )
 
 

@@ -142,8 +142,7 @@ class Catalog:
 
     def sources(self) -> dict[str, SourceState]:
         """Return every known file, failed ones included, by its path."""
-        rows = self.rows("SELECT * FROM sources ORDER BY source")
-        return {row[0]: SourceState(*row[:-1], skipped=bool(row[-1])) for row in rows}
+        return {row[0]: SourceState(*row) for row in self.rows("SELECT * FROM sources ORDER BY source")}
 
     def chunk_counts(self) -> dict[str, tuple[int, int]]:
         """Return of each source that has any the number of its chunks, and how many of them are searched."""
@@ -175,7 +174,7 @@ class Catalog:
         """Return the key of each chunk's vector by the chunk's id."""
         found: dict[str, str] = {}
         for part in batches(list(ids)):
-            found.update(self.rows(f"SELECT id, vector_key FROM chunks WHERE id IN ({_marks(part)})", part))  # type: ignore[arg-type]  # noqa: S608
+            found.update(self.rows(f"SELECT id, vector_key FROM chunks WHERE id IN ({_marks(part)})", part))  # noqa: S608
         return found
 
     def known_vectors(self, keys: Iterable[str]) -> dict[str, np.ndarray]:

@@ -189,4 +189,4 @@ def _mark_bands(catalog: Catalog, row: int, *, kept: bool) -> None:
 
 def _places(catalog: Catalog, rows: Sequence[int]) -> list[tuple[str, int, int]]:
     marks = ",".join("?" * len(rows))
-    return catalog.rows(f"SELECT source, position, rowid FROM chunks WHERE rowid IN ({marks})", rows)  # type: ignore[return-value]  # noqa: S608
+    return catalog.rows(f"SELECT source, position, rowid FROM chunks WHERE rowid IN ({marks})", rows)  # noqa: S608

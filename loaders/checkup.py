@@ -27,7 +27,7 @@ def examine(directory: Path) -> list[str]:
         except ProcessExpired as error:
             return [f"Chroma's files are so damaged that they end the program (exit code {error.exitcode})"]
         except TimeoutError:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             return [f"Chroma did not answer within {SECONDS:.0f} s"]
     return found
 

@@ -210,7 +210,7 @@ def _generation(directory: Path, wait: float, *, write: bool) -> Iterator[str]:
 
 
 def _usable(directory: Path) -> str | None:
-    """Return the generation in use, or None when there is none or its catalog is too damaged, or too old, to be read."""
+    """Return the generation in use; None when there is none, or its catalog is too damaged or too old to be read."""
     try:
         name = current(directory)
         if name:

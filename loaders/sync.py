@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
@@ -50,6 +51,17 @@ Progress = Callable[[int, int, int], None]  # files done, files in all, chunks e
 File = tuple[SourceState, Path]
 
 
+@dataclass(frozen=True)
+class Filling:
+    """How chunks get into a store: what embeds them, which catalog lends vectors, and how alike repeated ones are."""
+
+    store: Store
+    embeddings: Embeddings
+    duplicates: float
+    vectors_from: Catalog | None = None
+    report: SyncReport = field(default_factory=SyncReport)
+
+
 def sync(
     store: Store,
     paths: Sequence[Path],
@@ -57,6 +69,7 @@ def sync(
     embeddings: Embeddings,
     parser: Parser,
     pages: Mapping[str, Path] | None = None,
+    gone: Sequence[str] = (),
     duplicates: float = 0.0,
     vectors_from: Catalog | None = None,
     retry_failed: bool = False,
@@ -67,31 +80,31 @@ def sync(
     """Make the index hold exactly the files at `paths` and the web pages in `pages` (URL → file); report on it.
 
     Unchanged files are left alone and only text without a vector is embedded, here or in the catalog `vectors_from`.
-    What was indexed under a given folder and is no longer there is removed, unless `keep_missing`. A file that can't be
-    read is reported and stops nothing; it is tried again when it changes, or with `retry_failed`. Passages at least
-    `duplicates` alike are indexed once. Vectors without a text are forgotten after `keep_vectors_days`. Work is
-    committed group by group: what an interruption leaves is a smaller index, never a wrong one.
+    What was indexed under a given folder and is no longer there is removed, as are the sources in `gone`, unless
+    `keep_missing`. A file that can't be read is reported and stops nothing; it is tried again when it changes, or with
+    `retry_failed`. Passages at least `duplicates` alike are indexed once. Vectors without a text are forgotten after
+    `keep_vectors_days`. Work is committed group by group: what an interruption leaves is a smaller index, never a wrong
+    one.
     """
-    began, report = time.perf_counter(), SyncReport()
+    began = time.perf_counter()
+    filling = Filling(store, embeddings, duplicates, vectors_from)
+    report, known = filling.report, store.catalog.sources()
     files = {str(file): file for path in paths for file in find_files(absolute(path))} | dict(pages or {})
-    known = store.catalog.sources()
-    to_read = [
-        file for file in (_examine(*f, known, report, store, retry_failed=retry_failed) for f in files.items()) if file
-    ]
+    looked = (_examine(filling, source, path, known.get(source), retry_failed) for source, path in files.items())
+    to_read = [file for file in looked if file]
     done = len(files) - len(to_read)
     on_progress(done, len(files), 0)
     with store.changing() as change:
         for group in _groups(to_read, parser):
-            change(
-                lambda changes, group=group: _write(store, group, changes, embeddings, vectors_from, duplicates, report)
-            )  # type: ignore[misc]
+            change(partial(_write, filling, group))
             done += len(group)
             on_progress(done, len(files), report.embedded)
         if not keep_missing:
             folders = [absolute(path) for path in paths if path.is_dir()]
-            report.removed = [s for s in known if s not in files and any(f in Path(s).parents for f in folders)]
+            missing = (s for s in known if s not in files and any(folder in Path(s).parents for folder in folders))
+            report.removed = [*missing, *(source for source in gone if source in known)]
             if report.removed:
-                change(lambda changes: _remove(store, report.removed, changes, embeddings, duplicates, report))
+                change(partial(_remove, filling, report.removed))
     store.forget_unused_vectors(keep_vectors_days)
     _count(store, files, report)
     report.seconds = time.perf_counter() - began
@@ -101,27 +114,19 @@ def sync(
 def remove_sources(store: Store, sources: Sequence[str], *, embeddings: Embeddings, duplicates: float) -> None:
     """Take these files out of the index, their vectors included; passages that they stood for take their place."""
     with store.changing() as change:
-        change(lambda changes: _remove(store, sources, changes, embeddings, duplicates, SyncReport()))
+        change(partial(_remove, Filling(store, embeddings, duplicates), sources))
     store.forget_unused_vectors(0)
 
 
-def _examine(
-    source: str,
-    path: Path,
-    known: Mapping[str, SourceState],
-    report: SyncReport,
-    store: Store,
-    *,
-    retry_failed: bool,
-) -> File | None:
+def _examine(filling: Filling, source: str, path: Path, before: SourceState | None, retry_failed: bool) -> File | None:
     """Return a file's state and path when it has to be read; else count it in the report."""
+    report = filling.report
     if not source.isprintable():  # SQLite and JSON can't hold the stand-ins of bytes that are no UTF-8
         report.failed.append(Problem(ascii(source), "its name is not plain UTF-8 text: rename it"))
         return None
     if reason := no_reader(path):
         report.skipped.append(Problem(source, reason))
         return None
-    before = known.get(source)
     try:
         state = _state(source, path, before)
     except OSError as error:  # what was indexed of it stays: the file may be readable again tomorrow
@@ -130,7 +135,7 @@ def _examine(
     if before is None or before.sha256 != state.sha256 or (before.failure and retry_failed):
         return state, path
     if before != (state := replace(before, mtime_ns=state.mtime_ns, ctime_ns=state.ctime_ns)):
-        store.catalog.write_source(state)
+        filling.store.catalog.write_source(state)
     if before.failure:
         _report_failure(before, report)
     else:
@@ -167,64 +172,45 @@ def _groups(files: Sequence[File], parser: Parser) -> Iterator[list[tuple[Source
         yield group
 
 
-def _write(
-    store: Store,
-    group: list[tuple[SourceState, Parsed]],
-    changes: Changes,
-    embeddings: Embeddings,
-    vectors_from: Catalog | None,
-    duplicates: float,
-    report: SyncReport,
-) -> Vectors:
+def _write(filling: Filling, group: list[tuple[SourceState, Parsed]], changes: Changes) -> Vectors:
     """Put a group of files into the catalog, inside its transaction; return the vectors of what is new to search."""
     for state, parsed in group:
-        replace_source(store.catalog, state, parsed.entries, parsed.drops, changes)
-    settle(store.catalog, duplicates, changes)
-    vectors, embedded = _embed(store.catalog, changes, embeddings, vectors_from)
-    report.embedded += embedded
+        replace_source(filling.store.catalog, state, parsed.entries, parsed.drops, changes)
+    vectors = _settled(filling, changes)
     for state, _ in group:
         if state.failure:
-            _report_failure(state, report)
+            _report_failure(state, filling.report)
         else:
-            report.read += 1
+            filling.report.read += 1
     return vectors
 
 
-def _remove(
-    store: Store,
-    sources: Iterable[str],
-    changes: Changes,
-    embeddings: Embeddings,
-    duplicates: float,
-    report: SyncReport,
-) -> Vectors:
+def _remove(filling: Filling, sources: Iterable[str], changes: Changes) -> Vectors:
     """Take files out of the catalog, inside its transaction; return the vectors of what takes their place."""
     for source in sources:
-        remove_source(store.catalog, source, changes)
-    settle(store.catalog, duplicates, changes)
-    vectors, embedded = _embed(store.catalog, changes, embeddings, None)
-    report.embedded += embedded
-    return vectors
+        remove_source(filling.store.catalog, source, changes)
+    return _settled(filling, changes)
 
 
-def _embed(
-    catalog: Catalog, changes: Changes, embeddings: Embeddings, vectors_from: Catalog | None
-) -> tuple[Vectors, int]:
-    """Return the vector of each chunk that is new to search, and how many texts had to be embedded for that."""
+def _settled(filling: Filling, changes: Changes) -> Vectors:
+    """Decide what is kept, embed what has no vector yet, and return the vector of each chunk that is new to search."""
+    catalog = filling.store.catalog
+    settle(catalog, filling.duplicates, changes)
     keys = catalog.vector_keys(changes.new)
     vectors = catalog.known_vectors(keys.values())
-    if vectors_from:
-        borrowed = vectors_from.known_vectors(key for key in keys.values() if key not in vectors)
+    if filling.vectors_from:
+        borrowed = filling.vectors_from.known_vectors(key for key in keys.values() if key not in vectors)
         catalog.add_vectors(borrowed)
         vectors |= borrowed
     texts = {key: changes.new[id_] for id_, key in keys.items() if key not in vectors}
     order = sorted(texts, key=lambda key: -len(texts[key]))  # the longest first, so that no core waits for it
     for part in (order[at : at + GROUP_CHUNKS] for at in range(0, len(order), GROUP_CHUNKS)):
-        made = embeddings.embed_documents([texts[key] for key in part])
+        made = filling.embeddings.embed_documents([texts[key] for key in part])
         new = {key: np.asarray(vector, dtype=np.float32) for key, vector in zip(part, made, strict=True)}
         catalog.add_vectors(new)
         vectors |= new
-    return {id_: vectors[key] for id_, key in keys.items()}, len(texts)
+    filling.report.embedded += len(texts)
+    return {id_: vectors[key] for id_, key in keys.items()}
 
 
 def _count(store: Store, files: Iterable[str], report: SyncReport) -> None:

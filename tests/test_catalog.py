@@ -200,5 +200,5 @@ def test_threads_can_read_while_one_writes(catalog: Catalog) -> None:
 def test_a_catalog_of_another_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old.sqlite")) as connection:
         connection.execute("CREATE TABLE chunks (id TEXT)")
-    with pytest.raises(StoreError, match="another version.*--rebuild"):
+    with pytest.raises(StoreError, match=r"another version.*--rebuild"):
         Catalog(tmp_path / "old.sqlite")

@@ -169,7 +169,7 @@ def test_a_followed_folder_is_ingested_whenever_it_changes(folder: Path, setting
 
 
 def test_following_nothing_is_an_error(settings: Settings) -> None:
-    with pytest.raises(DocumentError, match="main.py watch PATH"):
+    with pytest.raises(DocumentError, match=r"main\.py watch PATH"):
         next(ingestion.follow(settings))
 
 

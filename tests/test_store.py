@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from errors import StoreError, StoreLocked, StoreMismatch
 from loaders.catalog import Entry, SourceState
 from loaders.changes import Changes, replace_source, settle

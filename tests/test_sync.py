@@ -309,7 +309,7 @@ def test_a_repeated_passage_is_indexed_once_and_named_with_all_its_sources(index
     report = index.sync()
     assert report.searched < report.chunks
     kept = index.store.chunks(index.store.catalog.chunk_ids())
-    assert [chunk.metadata["also_in"] for chunk in kept if chunk.metadata["source"] == str(one)][0] == [str(two)]
+    assert next(chunk.metadata["also_in"] for chunk in kept if chunk.metadata["source"] == str(one)) == [str(two)]
     reasons = {drop.reason for source, drop in index.store.catalog.drops() if source == str(two)}
     assert f"the same as in {one}, character 0" in reasons
     assert_like_fresh(index.store, index.docs, index.recorder)
