@@ -14,7 +14,7 @@ import pipeline
 from errors import DocumentError, SettingsError, StoreError
 from settings import Settings, load_settings
 
-LONG = "The lighthouse keeper Maria Novak counts the ships that pass by night. " * 40
+LONG = " ".join(f"On night {n} the lighthouse keeper Maria Novak counts {n * 7} ships that pass by." for n in range(40))
 
 
 @pytest.fixture
