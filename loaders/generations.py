@@ -11,21 +11,19 @@ store/
 """
 
 import errno
-import fcntl
 import json
 import os
 import re
 import shutil
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TextIO
 
-from errors import StoreError, StoreLocked, StoreMismatch
+from errors import StoreError, StoreMismatch
 from loaders.catalog import Catalog
 from loaders.embeddings import EmbedderIdentity
+from loaders.locks import open_lock, take, try_to_take
 from loaders.store import CATALOG, Store, needs_repair
 
 CURRENT = "CURRENT"
@@ -187,8 +185,8 @@ def _writing(directory: Path, wait: float | None) -> Iterator[None]:
     if wait is None:
         yield
         return
-    with _lock_file(directory) as lock:
-        _take(lock, directory, wait, exclusive=True)
+    with open_lock(directory) as lock:
+        take(lock, directory, wait, exclusive=True)
         yield
 
 
@@ -198,12 +196,12 @@ def _generation(directory: Path, wait: float, *, write: bool) -> Iterator[str]:
     while True:
         name = current(directory) or FIRST
         (directory / name).mkdir(exist_ok=True)
-        with _lock_file(directory / name) as lock:
-            _take(lock, directory, wait, exclusive=write)
+        with open_lock(directory / name) as lock:
+            take(lock, directory, wait, exclusive=write)
             if not write and needs_repair(directory / name):
-                _take(lock, directory, wait, exclusive=True)
+                take(lock, directory, wait, exclusive=True)
                 Store(directory / name).close()
-                _take(lock, directory, wait, exclusive=False)
+                take(lock, directory, wait, exclusive=False)
             if name == (current(directory) or FIRST):  # else it was switched while this process waited
                 yield name
                 return
@@ -223,37 +221,9 @@ def _usable(directory: Path) -> str | None:
 
 def _delete_unused(folder: Path) -> None:
     """Delete a generation, unless a process that opened it before still reads it: the next rebuild will then."""
-    with _lock_file(folder) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _lock_file(folder: Path) -> Iterator[TextIO]:
-    try:
-        lock = (folder / "lock").open("a+")
-    except OSError as error:
-        reason = f"no index can be kept here ({error.strerror})"
-        raise StoreError(folder, reason, "set RAG_STORE to a folder of yours with room in it") from None
-    with lock:
-        yield lock
-
-
-def _take(lock: TextIO, directory: Path, wait: float, *, exclusive: bool) -> None:
-    until = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(lock, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise StoreLocked(
-                    directory, "another process is using this index", "try again when it is done"
-                ) from None
-            time.sleep(0.05)
+    with open_lock(folder) as lock:
+        if try_to_take(lock, exclusive=True):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -190,7 +190,7 @@ def _start_worker(cutting: Cutting, limits: Limits) -> None:
 
         def follow() -> None:
             connection.wait([parent.sentinel])
-            os._exit(1)
+            os.kill(os.getpid(), signal.SIGKILL)
 
         threading.Thread(target=follow, daemon=True).start()
 
