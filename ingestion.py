@@ -82,6 +82,7 @@ def ingest(
 
 def _sync(settings: Settings, store: Store, roots: Sequence[str], **options: Any) -> SyncReport:
     """Bring the pages among the roots to this machine, then all roots into the store."""
+    store.vectors.count()  # opens Chroma: where that fails, now is better than after an hour of embedding
     addresses = [root for root in roots if is_address(root)]
     pages = _download(settings, addresses) if addresses else Downloads({}, [])
     lost = {url for url, _ in pages.failed if url not in pages.files}

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from langchain_core.documents import Document
 
 from errors import StoreError
 from loaders import keywords
+from loaders.entries import Drop
 
 LAYOUT = 2  # raise it with every change of the tables
 SCHEMA = f"""
@@ -64,29 +65,6 @@ class SourceState:
     failure: str = ""
     note: str = ""
     skipped: bool = False
-
-
-class Drop(NamedTuple):
-    """A passage that was left out of the index, and why; start counts characters, as a chunk's does."""
-
-    page: int | None
-    start: int
-    reason: str
-    text: str
-
-
-class Entry(NamedTuple):
-    """A chunk as the catalog takes it: place, verbatim text, the key of its vector and the marks of its duplicates."""
-
-    id: str
-    page: int | None
-    line: int | None
-    section: str
-    start: int
-    text: str
-    vector_key: str
-    exact: str
-    bands: tuple[int, ...]
 
 
 class Catalog:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from loaders import keywords
-from loaders.catalog import Catalog, Drop, Entry, SourceState, batches
+from loaders.catalog import Catalog, SourceState, batches
 from loaders.cleaning import searchable
 from loaders.duplicates import in_context, is_near
+from loaders.entries import Drop, Entry
 
 UNSETTLED = -1  # in the column kept_by: not compared with the others yet
 

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from errors import StoreError
+from loaders.parsing import SpawnContext
 from loaders.store import Store
 
 CANARIES = 64
@@ -17,11 +18,9 @@ TRUTH = "the catalog itself"  # how a line begins when no rebuilding from the ca
 
 def examine(directory: Path) -> list[str]:
     """Compare Chroma and the keyword index with the catalog, in a child process that may die of it."""
-    import multiprocessing
-
     from pebble import ProcessExpired, ProcessPool
 
-    with ProcessPool(max_workers=1, context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPool(max_workers=1, context=SpawnContext()) as pool:
         try:
             found: list[str] = pool.schedule(damage, args=(directory,), timeout=SECONDS).result()
         except ProcessExpired as error:

@@ -101,18 +101,14 @@ def _has_gpu() -> bool:
 
 def load_token_counter(folder: Path) -> tuple[TokenCounter, int]:
     """Return the model's token counter, with the most tokens that it reads, special ones left out."""
-    from tokenizers import Tokenizer
-
     try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        counter = TokenCounter(folder / "tokenizer.json")
     except Exception as error:  # tokenizers 0.23 raises nothing more exact
         reason = f"its tokenizer.json can't be read ({one_line(error)})"
         raise ModelError(folder, reason, "choose an embedder with one") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    special = counter.tokenizer.num_special_tokens_to_add(is_pair=False)
     settings = folder / "sentence_bert_config.json"
     longest = json.loads(settings.read_text()).get("max_seq_length") if settings.is_file() else None
     if longest is None:
         longest = json.loads((folder / "config.json").read_text())["max_position_embeddings"]
-    return TokenCounter(tokenizer), int(longest) - special
+    return counter, int(longest) - special

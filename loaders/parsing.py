@@ -3,23 +3,25 @@
 A file may be hostile: it is parsed in a process of its own that is bounded in memory and time and kept off the network.
 """
 
+import multiprocessing.context
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from langchain_core.documents import Document
 
 from errors import DocumentError, FormatError
-from loaders.catalog import Drop, Entry
 from loaders.cleaning import searchable
 from loaders.documents import DEFAULT, load_documents, unread
 from loaders.duplicates import exact_key, in_context, signature, signature_version
+from loaders.entries import Drop, Entry
 from loaders.formats.reading import Reading
 from loaders.furniture import drop_furniture
 from loaders.noise import is_noise
@@ -65,7 +67,7 @@ class Parsed:
 
 
 class Parser:
-    """Parse files in spawned workers, which start with the first file; close it, or use it in a with statement."""
+    """Parse files in spawned workers, which start at the begin of a with statement, or with the first file."""
 
     def __init__(self, cutting: Cutting, *, workers: int = 0, limits: Limits = Limits()) -> None:
         """Keep what the workers need; 0 workers means one a CPU."""
@@ -74,7 +76,9 @@ class Parser:
         self._pool: Any = None
 
     def __enter__(self) -> "Parser":
-        """Return itself."""
+        """Start the workers, so that they are there when the first file is, and return itself."""
+        self._pool = self._open_pool()
+        self._pool.schedule(os.getpid)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,27 +92,28 @@ class Parser:
             self._pool.join()
             self._pool = None
 
-    def parse_all(self, files: Iterable[tuple[str, Path]]) -> Iterator[Parsed]:
+    def parse_all(self, files: Sequence[tuple[str, Path]]) -> Iterator[Parsed]:
         """Yield what each (source, path) gives, in order; a few files are parsed ahead."""
+        if files and not self._pool:
+            self._pool = self._open_pool()
         queue = iter(files)
         ahead = deque(self._submit(*file) for file in islice(queue, AHEAD * self._workers))
         while ahead:
             yield self._result(ahead.popleft())
             ahead.extend(self._submit(*file) for file in islice(queue, 1))
 
+    def _open_pool(self) -> Any:
+        from pebble import ProcessPool
+
+        return ProcessPool(
+            max_workers=self._workers,
+            max_tasks=TASKS,
+            initializer=_start_worker,
+            initargs=(self.cutting, self.limits),
+            context=SpawnContext(),
+        )
+
     def _submit(self, source: str, path: Path) -> Any:
-        if not self._pool:
-            import multiprocessing
-
-            from pebble import ProcessPool
-
-            self._pool = ProcessPool(
-                max_workers=self._workers,
-                max_tasks=TASKS,
-                initializer=_start_worker,
-                initargs=(self.cutting, self.limits),
-                context=multiprocessing.get_context("spawn"),
-            )
         return self._pool.schedule(_parse_here, args=(source, path), timeout=self.limits.seconds)
 
     def _result(self, future: Any) -> Parsed:
@@ -124,6 +129,28 @@ class Parser:
         except ProcessExpired as error:
             return Parsed(failure=f"its reader crashed (exit code {error.exitcode}): repair the file or leave it out")
         return parsed
+
+
+class SpawnedProcess(multiprocessing.context.SpawnProcess):
+    """A process that does not run the program's main script again, as spawned ones do, to look for names in it.
+
+    So a script without an `if __name__ == "__main__"` may index files, and a worker starts sooner.
+    """
+
+    @staticmethod
+    def _Popen(process: Any) -> Any:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return multiprocessing.context.SpawnProcess._Popen(process)
+        finally:
+            sys.modules["__main__"] = main
+
+
+class SpawnContext(multiprocessing.context.SpawnContext):
+    """Start SpawnedProcesses."""
+
+    Process = SpawnedProcess
 
 
 def parse(source: str, path: Path, cutting: Cutting) -> Parsed:

@@ -1,6 +1,7 @@
 """A generation's directory comes in; a healthy Store, the catalog and Chroma as one, goes out."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -39,15 +40,24 @@ class Store:
         if rebuild:
             with self.catalog.transaction():
                 rebuild_keywords(self.catalog)
-        if is_sound(self.catalog, directory) and not rebuild:
-            self.vectors = VectorIndex(directory / self.catalog.read_meta(CHROMA))
-        else:
-            self.vectors = self._filled_index()
+        self._opening = threading.Lock()
+        self._vectors: VectorIndex | None = None
+        if rebuild or not is_sound(self.catalog, directory):
+            self._vectors = self._filled_index()
+
+    @property
+    def vectors(self) -> VectorIndex:
+        """Return Chroma's collection, opened when it is first asked for: listing documents needs none."""
+        with self._opening:
+            if self._vectors is None:
+                self._vectors = VectorIndex(self.directory / self.catalog.read_meta(CHROMA))
+            return self._vectors
 
     def close(self) -> None:
         """Let go of the files."""
         self._behind.shutdown()
-        self.vectors.close()
+        if self._vectors:
+            self._vectors.close()
         self.catalog.close()
 
     @contextmanager

@@ -94,15 +94,16 @@ def sync(
     to_read = [file for file in looked if file]
     done = len(files) - len(to_read)
     on_progress(done, len(files), 0)
-    with store.changing() as change:
-        for group in _groups(to_read, parser):
-            change(partial(_write, filling, group))
-            done += len(group)
-            on_progress(done, len(files), report.embedded)
-        if not keep_missing:
-            folders = [absolute(path) for path in paths if path.is_dir()]
-            missing = (s for s in known if s not in files and any(folder in Path(s).parents for folder in folders))
-            report.removed = [*missing, *(source for source in gone if source in known)]
+    if not keep_missing:
+        folders = [absolute(path) for path in paths if path.is_dir()]
+        missing = (s for s in known if s not in files and any(folder in Path(s).parents for folder in folders))
+        report.removed = [*missing, *(source for source in gone if source in known)]
+    if to_read or report.removed:
+        with store.changing() as change:
+            for group in _groups(to_read, parser):
+                change(partial(_write, filling, group))
+                done += len(group)
+                on_progress(done, len(files), report.embedded)
             if report.removed:
                 change(partial(_remove, filling, report.removed))
     store.forget_unused_vectors(keep_vectors_days)
@@ -161,7 +162,7 @@ def _state(source: str, path: Path, known: SourceState | None) -> SourceState:
 def _groups(files: Sequence[File], parser: Parser) -> Iterator[list[tuple[SourceState, Parsed]]]:
     """Yield the files as parsed, in groups of about GROUP_CHUNKS chunks."""
     group: list[tuple[SourceState, Parsed]] = []
-    parsed_files = parser.parse_all((state.source, path) for state, path in files)
+    parsed_files = parser.parse_all([(state.source, path) for state, path in files])
     for (state, _), parsed in zip(files, parsed_files, strict=True):
         state = replace(state, failure=parsed.failure, note=parsed.note, skipped=parsed.skipped)
         group.append((state, parsed))

@@ -3,12 +3,8 @@
 import re
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from pathlib import Path
 
 LONGEST = 24  # characters of a token; a longer one is a word that the model does not know (WordPiece: over 100)
 UNKNOWN = 4  # characters a token in such a word, so that text without spaces is cut at all
@@ -16,23 +12,25 @@ REMEMBERED = 50_000  # words: those of a large English collection
 WORD = re.compile(r"\S{1,5000}")
 
 
-@dataclass(frozen=True)
 class TokenCounter:
     """Count a model's tokens, special ones left out."""
 
-    tokenizer: "Tokenizer"
-    lead: str = field(init=False, repr=False)
-    known: Callable[[str], tuple[int, ...]] = field(init=False, repr=False)
+    def __init__(self, file: Path) -> None:
+        """Load a tokenizer.json; what it raises where that is damaged, tokenizers 0.23 says no more exactly."""
+        from tokenizers import Tokenizer
 
-    def __post_init__(self) -> None:
-        """Remember words: a text word by word is ten times as fast as at once, and the same to a tokenizer."""
+        self.file = file
+        self.tokenizer = Tokenizer.from_file(str(file))
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
         # byte-level tokenizers have the space before a word in its first token
-        object.__setattr__(self, "lead", " " if "ByteLevel" in str(self.tokenizer.pre_tokenizer) else "")
-        object.__setattr__(self, "known", lru_cache(REMEMBERED)(self._offsets))
+        self._lead = " " if "ByteLevel" in str(self.tokenizer.pre_tokenizer) else ""
+        # a text word by word is ten times as fast as at once, and the same to a tokenizer
+        self._known: Callable[[str], tuple[int, ...]] = lru_cache(REMEMBERED)(self._offsets)
 
-    def __reduce__(self) -> tuple[type["TokenCounter"], tuple["Tokenizer"]]:
-        """Travel to the workers that read files without the words remembered so far."""
-        return TokenCounter, (self.tokenizer,)
+    def __reduce__(self) -> tuple[type["TokenCounter"], tuple[Path]]:
+        """Travel light to the workers that read files: they load it again, all at the same time."""
+        return TokenCounter, (self.file,)
 
     def __call__(self, text: str) -> int:
         """Return the number of tokens in the text."""
@@ -43,7 +41,7 @@ class TokenCounter:
         found = array("L")
         for match in WORD.finditer(text):
             word, at = match.group(), match.start()
-            offsets = self.known(word) if len(word) <= LONGEST else self._offsets(word)
+            offsets = self._known(word) if len(word) <= LONGEST else self._offsets(word)
             if len(offsets) == 1:
                 found.append(at)
             else:
@@ -52,11 +50,11 @@ class TokenCounter:
 
     def _offsets(self, word: str) -> tuple[int, ...]:
         found: list[int] = []
-        for first, last in self.tokenizer.encode(self.lead + word, add_special_tokens=False).offsets:
-            at = max(first - len(self.lead), 0)
+        for first, last in self.tokenizer.encode(self._lead + word, add_special_tokens=False).offsets:
+            at = max(first - len(self._lead), 0)
             found.append(at)
             if last - first > LONGEST:
-                found.extend(range(at + UNKNOWN, last - len(self.lead), UNKNOWN))
+                found.extend(range(at + UNKNOWN, last - len(self._lead), UNKNOWN))
         return tuple(found)
 
 

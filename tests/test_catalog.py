@@ -11,8 +11,9 @@ import pytest
 from langchain_core.documents import Document
 
 from errors import StoreError
-from loaders.catalog import Catalog, Entry, SourceState
+from loaders.catalog import Catalog, SourceState
 from loaders.changes import Changes, remove_source, replace_source, settle
+from loaders.entries import Entry
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaders.catalog import Catalog, Drop, Entry, SourceState
+from loaders.catalog import Catalog, SourceState
 from loaders.changes import Changes, rebuild_keywords, remove_source, replace_source, settle
 from loaders.duplicates import exact_key, in_context, is_near, signature
+from loaders.entries import Drop, Entry
 
 SENTENCES = [
     f"The {noun} stands in the {place} and waits there for a while."

@@ -39,7 +39,7 @@ def read(folder: Path, text: str, limits: Limits) -> list[Parsed]:
         paths.append(folder / f"{number}.txt")
         paths[-1].write_text(content)
     with Parser(CUTTING, workers=1, limits=limits) as parser:
-        return list(parser.parse_all((str(path), path) for path in paths))
+        return list(parser.parse_all([(str(path), path) for path in paths]))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_results_come_in_the_order_of_the_files(tmp_path: Path) -> None:
     for number, path in enumerate(paths):
         path.write_text("words " * (60 - number) * 30)
     with Parser(CUTTING, workers=2) as parser:
-        found = list(parser.parse_all((str(path), path) for path in paths))
+        found = list(parser.parse_all([(str(path), path) for path in paths]))
     assert [parsed.entries[0].id for parsed in found] == [parse(str(p), p, CUTTING).entries[0].id for p in paths]
     assert parser.parse_all([]) is not None
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from errors import StoreError, StoreLocked, StoreMismatch
-from loaders.catalog import Entry, SourceState
+from loaders.catalog import SourceState
 from loaders.changes import Changes, replace_source, settle
 from loaders.checkup import catalog_damage, chroma_damage, examine, keyword_damage
 from loaders.embeddings import EmbedderIdentity
+from loaders.entries import Entry
 from loaders.generations import current, forget_earlier, generations, open_new_generation, open_store, use_earlier
 from loaders.store import Store, Vectors
 
