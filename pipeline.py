@@ -6,7 +6,7 @@ a question   query_rewriting → retrieval → reranking → retrieval_qa → po
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -75,14 +75,12 @@ def embedder_folder(settings: Settings) -> Path:
 def embedder_identity(settings: Settings, *, rebuild: bool = False) -> EmbedderIdentity:
     """Return what the index must remember of the embedder; an index keeps its form of it until a rebuild."""
     folder = embedder_folder(settings)
-    recorded = "" if rebuild or settings.encoder != "auto" else recorded_backend(settings.store)
-    return identify_embedder(
-        settings.embedder,
-        folder,
-        query_prompt=settings.query_prompt,
-        passage_prompt=settings.passage_prompt,
-        backend=choose_backend(folder, settings.encoder, recorded=recorded),
+    identity = identify_embedder(
+        settings.embedder, folder, query_prompt=settings.query_prompt, passage_prompt=settings.passage_prompt
     )
+    recorded = "" if rebuild or settings.encoder != "auto" else recorded_backend(settings.store)
+    cache = _exported(settings, identity)
+    return replace(identity, backend=choose_backend(folder, settings.encoder, recorded=recorded, cache=cache))
 
 
 def build_embeddings(settings: Settings, identity: EmbedderIdentity) -> Embeddings:
@@ -90,11 +88,15 @@ def build_embeddings(settings: Settings, identity: EmbedderIdentity) -> Embeddin
     return load_embeddings(
         embedder_folder(settings),
         backend=identity.backend,
-        cache=settings.cache / f"{identity.weights_sha256}-{FORM}.onnx",
+        cache=_exported(settings, identity),
         batch_size=settings.embed_batch,
         query_prompt=settings.query_prompt,
         passage_prompt=settings.passage_prompt,
     )
+
+
+def _exported(settings: Settings, identity: EmbedderIdentity) -> Path:
+    return settings.cache / f"{identity.weights_sha256}-{FORM}.onnx"
 
 
 def build_cutting(settings: Settings) -> Cutting:

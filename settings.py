@@ -44,11 +44,12 @@ class Settings(BaseSettings):
     encoder: str = Field(
         "auto",
         pattern="^(auto|torch|onnx-int8)$",
-        description="Form of the embedder. auto: as the index was built; a new one with torch on a GPU, else with "
-        "onnx-int8 where the model allows it.",
+        description="Form of the embedder. auto: as the index was built; a new one with torch on a GPU, else with what "
+        "a short measurement at the first start finds faster.",
     )
     cache: Annotated[Path, AfterValidator(_under_root)] = Field(
-        Path("~/.cache/groundwork"), description="Directory of what is made once from a model: the onnx-int8 file."
+        Path("~/.cache/groundwork"),
+        description="Directory of what is made once from a model: the onnx-int8 file and its measured speed.",
     )
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")

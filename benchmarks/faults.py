@@ -52,7 +52,8 @@ class Tally:
 def text(name: str, draw: random.Random) -> str:
     """Return a new version of a file: sections that say which they are."""
     sections = (
-        f"## Part {n}\n\nIn version {draw.randrange(10**9)} of {name}, part {n} says that the value is {draw.random()}. " * 4
+        f"## Part {n}\n\nIn version {draw.randrange(10**9)} of {name}, part {n} says that the value is {draw.random()}. "
+        * 4
         for n in range(draw.randrange(2, 9))
     )
     return "\n\n".join(sections)

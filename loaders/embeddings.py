@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,8 @@ from loaders.onnx_encoder import load_onnx_embeddings, supported
 from loaders.tokens import TokenCounter
 
 TORCH, ONNX_INT8 = "torch", "onnx-int8"
+ENCODER = Path("encoder.onnx")  # where the exported form is kept unless told otherwise
+MEASURED = 16  # texts of some 130 tokens: a second of torch's time, on two cores
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,46 @@ class EmbedderIdentity:
         return json.dumps({k: v for k, v in asdict(self).items() if (k, v) != ("backend", TORCH)}, sort_keys=True)
 
 
-def choose_backend(folder: Path, wanted: str = "auto", *, recorded: str = "") -> str:
-    """Return `torch` or `onnx-int8`: what is wanted; else what the index was built with; else what is fastest here."""
+def choose_backend(folder: Path, wanted: str = "auto", *, recorded: str = "", cache: Path = ENCODER) -> str:
+    """Return `torch` or `onnx-int8`: what is wanted; else what the index was built with; else what is fastest here.
+
+    Which is fastest is measured once, on a few texts, and noted beside the exported encoder `cache`; a GPU needs no
+    measuring.
+    """
     if wanted != "auto":
         return wanted
     if recorded:
         return recorded  # never loads torch to look for a GPU: a query would wait seconds for the answer
-    return ONNX_INT8 if supported(folder) and not _has_gpu() else TORCH
+    if not supported(folder) or _has_gpu():
+        return TORCH
+    speeds = _noted_speeds(cache.with_suffix(".json")) or _measured_speeds(folder, cache)
+    return max(speeds, key=lambda form: speeds[form])
+
+
+def _noted_speeds(note: Path) -> dict[str, float]:
+    try:
+        noted = json.loads(note.read_text())
+        return {form: float(noted[form]) for form in (TORCH, ONNX_INT8)}
+    except (OSError, ValueError, KeyError, TypeError):  # not there yet, or cut short: measured again
+        return {}
+
+
+def _measured_speeds(folder: Path, cache: Path) -> dict[str, float]:
+    """Return the texts a second of each form, the best of three rounds in turns; note them for the next start."""
+    from loaders.onnx_export import PASSAGE
+
+    forms = {form: load_embeddings(folder, backend=form, cache=cache) for form in (ONNX_INT8, TORCH)}
+    texts = [f"{number}. {PASSAGE * 2}" for number in range(MEASURED)]
+    seconds = dict.fromkeys(forms, float("inf"))
+    for form in [*forms] * 3:
+        began = time.perf_counter()
+        forms[form].embed_documents(texts)
+        seconds[form] = min(seconds[form], time.perf_counter() - began)
+    speeds = {form: round(MEASURED / least, 1) for form, least in seconds.items()}
+    draft = cache.with_suffix(".json.new")
+    draft.write_text(json.dumps(speeds))
+    draft.replace(cache.with_suffix(".json"))
+    return speeds
 
 
 def identify_embedder(
@@ -58,7 +94,7 @@ def load_embeddings(
     folder: Path,
     *,
     backend: str = TORCH,
-    cache: Path = Path("encoder.onnx"),
+    cache: Path = ENCODER,
     batch_size: int = 32,
     query_prompt: str = "",
     passage_prompt: str = "",

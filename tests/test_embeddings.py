@@ -1,5 +1,6 @@
 """The real small embedder: its vectors, its identity and its token counter."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from langchain_core.embeddings import Embeddings
 
 from errors import ModelError
-from loaders.embeddings import identify_embedder, load_embeddings, load_token_counter
+from loaders.embeddings import ONNX_INT8, TORCH, choose_backend, identify_embedder, load_embeddings, load_token_counter
 from models import PACKAGED
 
 TEXTS = ["A cat sleeps on the sofa.", "Inflation rose in March.", "x", "word " * 600]
@@ -100,3 +101,23 @@ def test_a_missing_or_damaged_tokenizer_is_refused(content: str | None, tmp_path
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ModelError):
         load_token_counter(tmp_path)
+
+
+def test_the_faster_form_is_found_by_measuring_and_remembered(embedder_folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "encoder.onnx"
+    chosen = choose_backend(embedder_folder, cache=cache)
+    speeds = json.loads((tmp_path / "encoder.json").read_text())
+    assert speeds.keys() == {TORCH, ONNX_INT8}
+    assert chosen == max(speeds, key=lambda form: speeds[form])
+    for speed, form in ((1e9, TORCH), (0.1, ONNX_INT8)):
+        (tmp_path / "encoder.json").write_text(json.dumps({**speeds, TORCH: speed}))
+        assert choose_backend(embedder_folder, cache=cache) == form
+    (tmp_path / "encoder.json").write_text("{")
+    assert choose_backend(embedder_folder, cache=cache) in speeds
+    assert json.loads((tmp_path / "encoder.json").read_text()).keys() == speeds.keys()
+
+
+def test_what_is_wanted_or_recorded_is_not_measured(embedder_folder: Path, tmp_path: Path) -> None:
+    assert choose_backend(embedder_folder, TORCH, cache=tmp_path / "x.onnx") == TORCH
+    assert choose_backend(embedder_folder, recorded=TORCH, cache=tmp_path / "x.onnx") == TORCH
+    assert list(tmp_path.iterdir()) == []
