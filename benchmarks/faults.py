@@ -4,8 +4,8 @@
 
 Each round edits, adds and deletes files, starts `ingest` with the real embedder in a forked process, kills it (-9) at a
 random moment, opens the index as a question does, and looks: every file that was acknowledged before the kill must be
-found whole, as it was then or as it was at a later edit, once. Now and then the index is brought up to date and compared with one
-built from nothing. Prints what was lost, doubled or unreadable: nothing should be.
+found whole, as it was then or as it was at a later edit, once. Now and then the index is brought up to date and
+compared with one built from nothing. Prints what was lost, doubled or unreadable: nothing should be.
 """
 
 import argparse
