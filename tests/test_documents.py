@@ -141,13 +141,14 @@ def test_html_sections(tmp_path: Path) -> None:
       <h1>Guide</h1><h2>Set\nup</h2><p>One <b>bo</b>ld<br>line.</p>loose <script>x()</script>
       <ul><li>first</li><li>second <del>old</del></li></ul>
       <table><tr><th>Name</th><th>Age</th></tr><tr><td>Ann</td><td>7</td></tr></table>
-      <!-- no --><h2>Use</h2><pre>a\n  b</pre><footer>legal</footer><aside>ad</aside></body></html>"""
+      <!-- no --><h2>Use</h2><pre>a\n  b</pre>
+      <footer><a href="/legal">legal</a></footer><aside><a href="#">ad</a></aside></body></html>"""
     path = write(tmp_path / "a.html", html)
     documents = load_documents(path)
     assert pairs(documents) == [
         (
             "Guide > Set up",
-            "Guide\n\nSet up\n\nOne bold\nline.\n\nloose\n\nfirst\nsecond old\nName: Ann | Age: 7",
+            "Shop\n\nGuide\n\nSet up\n\nOne bold\nline.\n\nloose\n\nfirst\nsecond old\nName: Ann | Age: 7",
         ),
         ("Guide > Use", "Use\n\na\n  b"),
     ]

@@ -414,8 +414,33 @@ def test_an_archive_fails_where_nothing_in_it_can_be_read(tmp_path: Path) -> Non
     assert reason(zipped(tmp_path / "b.zip", {"a.json": "{", "b.png": b"x"})).startswith(
         "nothing in it could be read; a.json: invalid JSON"
     )
-    (tmp_path / "c.gz").write_bytes(gzip.compress(b"x"))
+    (tmp_path / "c.gz").write_bytes(gzip.compress(b"\0\1\2\xff"))
     assert reason(tmp_path / "c.gz") == "no file of a known format in it"
+
+
+def test_members_are_told_by_their_content(tmp_path: Path) -> None:
+    inner = gzip.compress(b"twice packed")
+    broken = zipped(tmp_path / "b.zip", {"x.txt": "x"}).read_bytes()[:40]
+    members: dict[str, str | bytes] = {
+        "notes.unknown": "Text.",
+        "app.bin": b"\0\1\xff",
+        "packed": inner,
+        "b.zip": broken,
+    }
+    members["a.gz"] = b"\x1f\x8b\x08" + bytes(20)
+    documents = load_documents(zipped(tmp_path / "a.zip", members))
+    assert [(d.metadata["section"], d.page_content) for d in documents if d.page_content] == [
+        ("notes.unknown", "Text."),
+        ("packed/packed", "twice packed"),
+    ]
+    assert [line.partition(":")[0] for line in unread(documents)] == ["b.zip", "a.gz"]
+
+
+def test_names_of_members_in_an_old_code_page(tmp_path: Path) -> None:
+    name = "审计软件测试文档.txt".encode("gbk")
+    path = zipped(tmp_path / "a.zip", {"x" * len(name): "Text."})
+    path.write_bytes(path.read_bytes().replace(b"x" * len(name), name))
+    assert texts(path) == [("审计软件测试文档.txt", "Text.")]
 
 
 def test_archives_in_archives_end_at_the_second_depth(tmp_path: Path) -> None:
@@ -431,7 +456,7 @@ def test_archives_in_archives_end_at_the_second_depth(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tika__droste.zip", "tika__quine.gz", "tika__testZIP_corrupted_oom.zip"])
 def test_hostile_archives_end_at_once(name: str) -> None:
     began = time.perf_counter()
-    assert reason(real(name))
+    assert len(reason(real(name))) < 100
     assert time.perf_counter() - began < 5
 
 
