@@ -31,18 +31,13 @@ def rtf_sections(path: Path, reading: Reading) -> Iterator[Stretch]:
 
 
 def rtf_blocks(rtf: str) -> list[Block]:
-    """Read through pandoc as UnstructuredRTFLoader does, and what it refuses as plain paragraphs.
-
-    A link's address stands after its text, because RTF is mostly read on paper or as it is.
-    """
+    """Read what unicode_rtf made through pandoc, as UnstructuredRTFLoader does; a link's address follows its text."""
     import pypandoc
 
     try:
         html = pypandoc.convert_text(rtf, "html", format="rtf", extra_args=["--wrap=none"])
-    except RuntimeError:  # groups that it can't match, for the most part
-        from striprtf.striprtf import rtf_to_text
-
-        return [Block(line.strip()) for line in rtf_to_text(rtf, errors="ignore").split("\n")]
+    except RuntimeError:  # whose message is the place in the file and a page of the text there
+        raise ValueError("RTF that is damaged beyond reading") from None
     return html_blocks(LINK.sub(_with_address, html))
 
 

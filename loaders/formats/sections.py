@@ -152,7 +152,7 @@ def _numbered(item: "Tag", number: int) -> Iterator[Block]:
     """Yield the blocks of a list's item, the first text of which shows its number, as it does on the page."""
     label = f"{number}. "
     for block in _blocks(item, tight=True):
-        yield block._replace(text=label + block.text) if label and block.text else block
+        yield Block(label + block.text, block.level, tight=True) if label and block.text else block
         label = "" if block.text else label
 
 
