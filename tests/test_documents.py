@@ -136,6 +136,18 @@ def test_text_in_any_usual_encoding(tmp_path: Path, encoding: str) -> None:
 MARKDOWN = "# Guide\n\nIntro.\n\n## Setup\n\nInstall *it*.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n# Notes\n\nEnd.\n"
 
 
+def test_html_numbers_its_lists_and_keeps_asides_that_are_text(tmp_path: Path) -> None:
+    html = """<title>Tea</title><body><h1>Tea in steps</h1><ol start="3"><li>Boil.</li><li><p>Pour.</p><p>Wait.</p></li></ol>
+      <article><aside>Mind the <a href="x">kettle</a>, it is hot.</aside><aside><a href="y">More on tea</a></aside>
+      </article><footer>Written in May.</footer></body>"""
+    assert pairs(load_documents(write(tmp_path / "a.html", html))) == [
+        (
+            "Tea in steps",
+            "Tea in steps\n\n3. Boil.\n4. Pour.\n\nWait.\n\nMind the kettle, it is hot.\n\nWritten in May.",
+        )
+    ]
+
+
 def test_html_sections(tmp_path: Path) -> None:
     html = """<html><head><title>Shop</title><style>p {}</style></head><body><nav>Home</nav>
       <h1>Guide</h1><h2>Set\nup</h2><p>One <b>bo</b>ld<br>line.</p>loose <script>x()</script>

@@ -210,6 +210,17 @@ def test_old_word_headings_and_tables() -> None:
     assert not any("HYPERLINK" in text for _, text in found)
 
 
+def test_old_word_links_have_their_addresses() -> None:
+    found = texts(real("tika__testWORD_italicsSurroundingHyperlink.doc"))
+    assert "hyperlink italics (http://www.google.com) Italic text" in found[0][1]
+
+
+def test_a_form_shows_what_is_chosen_and_not_its_code() -> None:
+    ((_, text),) = texts(real("tika__testPDF_acroform3.pdf"))
+    assert "comboItemB" in text
+    assert "comboExport" not in text
+
+
 def test_old_powerpoint_slides() -> None:
     (slide,) = load_documents(real("tika__testPPT.ppt"))
     assert (slide.metadata["page"], slide.metadata["section"]) == (1, "Sample Powerpoint Slide")

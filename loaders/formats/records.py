@@ -22,6 +22,8 @@ from loaders.formats.reading import Reading, Stretch
 
 BESIDE = re.compile(r"xl/(?:charts/chart|drawings/drawing|comments(?:/comment)?)\d*\.xml")
 
+ADVICE = re.compile(r"\[Threaded comment\].*?Comment:", re.DOTALL)  # what Excel tells its older versions
+
 
 def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch a row in CSVLoader's form, less empty cells; no column hides another of its name."""
@@ -66,7 +68,8 @@ def _beside(path: Path) -> Iterator[str]:
     for part in parts:
         yield from (block.text for block in drawn_blocks(part))
         for comment in part.iter("{*}comment"):
-            yield f"{comment.get('ref')}: " + "".join(text.text or "" for text in comment.iter("{*}t")).strip()
+            said = "".join(text.text or "" for text in comment.iter("{*}t"))
+            yield f"{comment.get('ref')}: {ADVICE.sub('', said).strip()}"
 
 
 def xls_rows(path: Path) -> Iterator[Stretch]:
