@@ -137,7 +137,8 @@ MARKDOWN = "# Guide\n\nIntro.\n\n## Setup\n\nInstall *it*.\n\n| a | b |\n|---|--
 
 
 def test_html_numbers_its_lists_and_keeps_asides_that_are_text(tmp_path: Path) -> None:
-    html = """<title>Tea</title><body><h1>Tea in steps</h1><ol start="3"><li>Boil.</li><li><p>Pour.</p><p>Wait.</p></li></ol>
+    html = """<title>Tea</title><body><h1>Tea in steps</h1>
+      <ol start="3"><li>Boil.</li><li><p>Pour.</p><p>Wait.</p></li></ol>
       <article><aside>Mind the <a href="x">kettle</a>, it is hot.</aside><aside><a href="y">More on tea</a></aside>
       </article><footer>Written in May.</footer></body>"""
     assert pairs(load_documents(write(tmp_path / "a.html", html))) == [
