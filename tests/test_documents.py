@@ -136,18 +136,32 @@ def test_text_in_any_usual_encoding(tmp_path: Path, encoding: str) -> None:
 MARKDOWN = "# Guide\n\nIntro.\n\n## Setup\n\nInstall *it*.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n# Notes\n\nEnd.\n"
 
 
+def test_html_numbers_its_lists_and_keeps_asides_that_are_text(tmp_path: Path) -> None:
+    html = """<title>Tea</title><body><h1>Tea in steps</h1>
+      <ol start="3"><li>Boil.</li><li><p>Pour.</p><p>Wait.</p></li></ol>
+      <article><aside>Mind the <a href="x">kettle</a>, it is hot.</aside><aside><a href="y">More on tea</a></aside>
+      </article><footer>Written in May.</footer></body>"""
+    assert pairs(load_documents(write(tmp_path / "a.html", html))) == [
+        (
+            "Tea in steps",
+            "Tea in steps\n\n3. Boil.\n4. Pour.\n\nWait.\n\nMind the kettle, it is hot.\n\nWritten in May.",
+        )
+    ]
+
+
 def test_html_sections(tmp_path: Path) -> None:
     html = """<html><head><title>Shop</title><style>p {}</style></head><body><nav>Home</nav>
       <h1>Guide</h1><h2>Set\nup</h2><p>One <b>bo</b>ld<br>line.</p>loose <script>x()</script>
       <ul><li>first</li><li>second <del>old</del></li></ul>
       <table><tr><th>Name</th><th>Age</th></tr><tr><td>Ann</td><td>7</td></tr></table>
-      <!-- no --><h2>Use</h2><pre>a\n  b</pre><footer>legal</footer><aside>ad</aside></body></html>"""
+      <!-- no --><h2>Use</h2><pre>a\n  b</pre>
+      <footer><a href="/legal">legal</a></footer><aside><a href="#">ad</a></aside></body></html>"""
     path = write(tmp_path / "a.html", html)
     documents = load_documents(path)
     assert pairs(documents) == [
         (
             "Guide > Set up",
-            "Guide\n\nSet up\n\nOne bold\nline.\n\nloose\n\nfirst\nsecond old\nName: Ann | Age: 7",
+            "Shop\n\nGuide\n\nSet up\n\nOne bold\nline.\n\nloose\n\nfirst\nsecond old\nName: Ann | Age: 7",
         ),
         ("Guide > Use", "Use\n\na\n  b"),
     ]

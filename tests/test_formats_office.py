@@ -158,11 +158,67 @@ def test_macro_and_template_decks_read_like_plain_ones(tmp_path: Path) -> None:
         assert texts(path) == [("Hello", "Hello")]
 
 
+def test_a_docx_that_holds_files_as_they_are(tmp_path: Path) -> None:
+    page = "<html><head><title>T</title></head><body><h2>Use</h2><p>Inside.</p></body></html>"
+    head = "MIME-Version: 1.0\nContent-Type: multipart/related; boundary=x\n\n"
+    mail = f"{head}--x\nContent-Type: text/html\n\n{page}\n--x--\n"
+    parts: dict[str, str | bytes] = {
+        "a.html": page,
+        "b.mht": mail,
+        "c.rtf": "{\\rtf1 Rich.}",
+        "d.txt": "Plain.",
+        "e.bin": b"\0",
+    }
+    body = "<w:p><w:r><w:t>Before.</w:t></w:r></w:p>" + "".join(f"<w:altChunk r:id='{n}'/>" for n in [*parts, "none"])
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    links = "".join(f"<Relationship Id='{n}' Type='{kind}/aFChunk' Target='/word/{n}'/>" for n in parts)
+    members: dict[str, str | bytes] = {
+        "word/document.xml": f"<w:document {W} xmlns:r='{kind}'><w:body>{body}</w:body></w:document>",
+        "word/_rels/document.xml.rels": f"<Relationships>{links}</Relationships>",
+    }
+    path = zipped(tmp_path / "a.docx", members | {f"word/{name}": data for name, data in parts.items()})
+    assert [text for _, text in texts(path)] == [
+        "Before.",
+        "T\n\nUse\n\nInside.",
+        "T\n\nUse\n\nInside.\n\nRich.\n\nPlain.",
+    ]
+
+
+def test_a_workbook_has_comments_and_charts_beside_its_cells(tmp_path: Path) -> None:
+    from openpyxl import Workbook
+    from openpyxl.chart import BarChart, Reference
+    from openpyxl.comments import Comment
+
+    book = Workbook()
+    for row in (["Town", "Rain"], ["Bonn", 3]):
+        book.active.append(row)
+    book.active["B2"].comment = Comment("Measured in May.", "Ann")
+    chart = BarChart()
+    chart.title = "Rain by town"
+    chart.add_data(Reference(book.active, min_col=2, min_row=1, max_row=2), titles_from_data=True)
+    book.active.add_chart(chart)
+    book.save(tmp_path / "a.xlsx")
+    *_, (section, text) = texts(tmp_path / "a.xlsx")
+    assert section == ""
+    assert {"B2: Measured in May.", "Rain by town"} <= set(text.split("\n"))
+
+
 def test_old_word_headings_and_tables() -> None:
     found = texts(real("tika__testWORD_various.doc"))
     assert any("Row 1 Col 1: Row 2 Col 1 | Row 1 Col 2: Row 2 Col 2" in text for _, text in found)
     assert any("This is a footnote." in text for _, text in found)
     assert not any("HYPERLINK" in text for _, text in found)
+
+
+def test_old_word_links_have_their_addresses() -> None:
+    found = texts(real("tika__testWORD_italicsSurroundingHyperlink.doc"))
+    assert "hyperlink italics (http://www.google.com) Italic text" in found[0][1]
+
+
+def test_a_form_shows_what_is_chosen_and_not_its_code() -> None:
+    ((_, text),) = texts(real("tika__testPDF_acroform3.pdf"))
+    assert "comboItemB" in text
+    assert "comboExport" not in text
 
 
 def test_old_powerpoint_slides() -> None:
@@ -376,6 +432,30 @@ def test_ocr_without_its_program_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     assert reason(tmp_path / "a.pdf", Reading(ocr="eng")) == "OCR needs the program tesseract"
 
 
+# RTF
+
+
+def test_rtf_says_who_wrote_it_numbers_its_lists_and_gives_addresses(tmp_path: Path) -> None:
+    path = tmp_path / "a.rtf"
+    path.write_text(
+        r"{\rtf1{\info{\title Tea}{\author Ann}}"
+        r"{\*\listtable{\list{\listlevel\levelnfc0{\leveltext\'02\'00.;}}\listid1}}"
+        r"{\*\listoverridetable{\listoverride\listid1\listoverridecount0\ls1}}\pard Two kinds:\par"
+        r"{\listtext 1.\tab}\ls1\ilvl0 green\par{\listtext 2.\tab}\ls1\ilvl0 black\par\pard See \htmlrtf"
+        r'{\field{\*\fldinst{HYPERLINK "http://example.org/tea"}}{\fldrslt the shop}}\htmlrtf0 .\par}'
+    )
+    ((_, text),) = texts(path)
+    assert text == (
+        "Title: Tea\nAuthor: Ann\n\nTwo kinds:\n\n1. green\n2. black\n\nSee the shop (http://example.org/tea)."
+    )
+
+
+def test_rtf_whose_groups_do_not_match_is_read_nevertheless(tmp_path: Path) -> None:
+    path = tmp_path / "a.rtf"
+    path.write_text(r"{\rtf1{\rtf1 {\b One}\par} Two.\par} Three.\par}")
+    assert texts(path) == [("", "One\n\nTwo.\n\nThree.")]
+
+
 # archives
 
 
@@ -414,8 +494,33 @@ def test_an_archive_fails_where_nothing_in_it_can_be_read(tmp_path: Path) -> Non
     assert reason(zipped(tmp_path / "b.zip", {"a.json": "{", "b.png": b"x"})).startswith(
         "nothing in it could be read; a.json: invalid JSON"
     )
-    (tmp_path / "c.gz").write_bytes(gzip.compress(b"x"))
+    (tmp_path / "c.gz").write_bytes(gzip.compress(b"\0\1\2\xff"))
     assert reason(tmp_path / "c.gz") == "no file of a known format in it"
+
+
+def test_members_are_told_by_their_content(tmp_path: Path) -> None:
+    inner = gzip.compress(b"twice packed")
+    broken = zipped(tmp_path / "b.zip", {"x.txt": "x"}).read_bytes()[:40]
+    members: dict[str, str | bytes] = {
+        "notes.unknown": "Text.",
+        "app.bin": b"\0\1\xff",
+        "packed": inner,
+        "b.zip": broken,
+    }
+    members["a.gz"] = b"\x1f\x8b\x08" + bytes(20)
+    documents = load_documents(zipped(tmp_path / "a.zip", members))
+    assert [(d.metadata["section"], d.page_content) for d in documents if d.page_content] == [
+        ("notes.unknown", "Text."),
+        ("packed/packed", "twice packed"),
+    ]
+    assert [line.partition(":")[0] for line in unread(documents)] == ["b.zip", "a.gz"]
+
+
+def test_names_of_members_in_an_old_code_page(tmp_path: Path) -> None:
+    name = "审计软件测试文档.txt".encode("gbk")
+    path = zipped(tmp_path / "a.zip", {"x" * len(name): "Text."})
+    path.write_bytes(path.read_bytes().replace(b"x" * len(name), name))
+    assert texts(path) == [("审计软件测试文档.txt", "Text.")]
 
 
 def test_archives_in_archives_end_at_the_second_depth(tmp_path: Path) -> None:
@@ -431,7 +536,7 @@ def test_archives_in_archives_end_at_the_second_depth(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["tika__droste.zip", "tika__quine.gz", "tika__testZIP_corrupted_oom.zip"])
 def test_hostile_archives_end_at_once(name: str) -> None:
     began = time.perf_counter()
-    assert reason(real(name))
+    assert len(reason(real(name))) < 100
     assert time.perf_counter() - began < 5
 
 

@@ -313,15 +313,19 @@ def test_a_notebook_is_read_in_the_order_of_its_cells(tmp_path: Path) -> None:
 
 def test_subtitles_are_speech_by_the_minute(tmp_path: Path) -> None:
     vtt = (
-        "WEBVTT\n\nSTYLE\n::cue {}\n\n1\n00:01.000 --> 00:03.000 align:start\n<v Ann>Good <i>day</i>.</v>\n\n"
+        "WEBVTT - Tea\n\nSTYLE\n::cue {}\n\n1\n00:01.000 --> 00:03.000 align:start\n<v Ann>Good <i>day</i>.</v>\n\n"
         "00:02.000 --> 00:04.000\nGood day, Bo.\n\n01:02:03.000 --> 01:02:04.000\nThe end.\n"
     )
     srt = "1\n00:00:01,000 --> 00:00:03,000\nHello.\n\n2\n00:00:03,500 --> 00:00:05,000\nHello.\nBye.\n"
     assert pairs(write(tmp_path / "a.vtt", vtt)) == [
-        ("00:00:01", "Ann: Good day.\nGood day, Bo."),
-        ("01:02:03", "The end."),
+        (
+            "00:00:00",
+            "Tea\n00:01.000 --> 00:03.000 align:start\nAnn: Good day.\n00:02.000 --> 00:04.000\nGood day, Bo.",
+        ),
+        ("01:02:03", "01:02:03.000 --> 01:02:04.000\nThe end."),
     ]
-    assert pairs(write(tmp_path / "a.srt", srt)) == [("00:00:01", "Hello.\nBye.")]
+    timed = "00:00:01,000 --> 00:00:03,000\nHello.\n00:00:03,500 --> 00:00:05,000\nBye."
+    assert pairs(write(tmp_path / "a.srt", srt)) == [("00:00:01", timed)]
 
 
 def test_notes_of_an_export(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """An archive comes in; the text of the files in it goes out, under limits that keep a zip bomb small."""
 
 import gzip
+import mimetypes
 import re
 import struct
 import tempfile
@@ -12,20 +13,26 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from errors import DocumentError, FormatError, one_line
+from loaders.formats.guess import guess_encoding
+from loaders.formats.kinds import ARCHIVES, NEVER, kind_of
 from loaders.formats.reading import Reader, Reading, Stretch
 
 MOST_MEMBERS, MOST_BYTES, MOST_RATIO, DEEPEST = 10_000, 512 * 2**20, 200, 2
 SMALL = 2**20  # bytes; below, a high ratio is only a blank picture
 PART = 2**16
+UTF_8 = 0x800  # the flag of a zip file's entry
 MOST_XML = 64 * 2**20  # bytes
 SHEET = re.compile(r"^xl/worksheets/")  # read row by row, however long
 REMEDY, PASSWORD = "unpack it yourself if you trust it", "put its password into RAG_PASSWORDS"
+NOT_TEXT = ("image", "audio", "video", "font")  # main types, by a member's name, that are not worth unpacking
+DOS_PAGES = frozenset({"cp866", "cp932", "cp949", "gb18030", "big5hkscs"})  # beside 437, what zip files name members in
+DAMAGED = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error)
 Member = tuple[str, Path | str]  # a name with its temporary copy, or with the reason why there is none
 
 
 @dataclass(frozen=True)
 class Box:
-    """What unpacking needs at every depth: where to, the passwords to try, and the suffixes that are wanted."""
+    """What unpacking needs at every depth: where to, the passwords to try, and the suffixes that are known."""
 
     folder: Path
     passwords: tuple[str, ...]
@@ -75,7 +82,7 @@ def _lies(path: Path, entry: zipfile.ZipInfo) -> bool:
 
 
 def archived(read: Reader, known: Collection[str]) -> Reader:
-    """Return a reader of .zip and .gz that reads members of a known suffix by `read`, which raises DocumentError only.
+    """Return a reader of .zip and .gz that reads their members by `read`, which raises DocumentError only.
 
     A member that fails is an unread stretch; the archive fails where no member could be read.
     """
@@ -122,10 +129,13 @@ def _unpacked(box: Box, path: Path, name: str) -> Iterator[Member]:
 def _members(box: Box, path: Path, name: str, depth: int, prefix: str = "") -> Iterator[Member]:
     for inner, file in (_in_gzip if _is_gzip(path) else _in_zip)(box, path, name):
         label = prefix + inner
-        if isinstance(file, str) or file.suffix not in (".zip", ".gz"):
+        if isinstance(file, str) or kind_of(file) not in ARCHIVES:
             yield label, file
         elif depth > 1:
-            yield from _members(box, file, inner, depth - 1, f"{label}/")
+            try:
+                yield from _members(box, file, inner, depth - 1, f"{label}/")
+            except DAMAGED as error:  # one bad archive must not stop the others
+                yield label, one_line(error)
             file.unlink()
         else:
             file.unlink()
@@ -147,16 +157,17 @@ def _in_gzip(box: Box, path: Path, name: str) -> Iterator[Member]:
 def _in_zip(box: Box, path: Path, name: str) -> Iterator[Member]:
     check_zip(path)
     with zipfile.ZipFile(path) as archive:
+        page = _page(archive)
         for entry in archive.infolist():
-            inner = _name(entry)
+            inner = _name(entry, page)
             if not entry.is_dir() and _wanted(inner, box):
                 yield inner, _extract(box, archive, entry, inner)
 
 
 def _wanted(name: str, box: Box) -> bool:
-    """Tell whether a member may be read: its suffix is known, or it has none and its content must tell."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return not suffix or suffix in box.known
+    """Tell whether a member may be read: its suffix is known, or its content must tell, unless its name says enough."""
+    suffix, kind = PurePosixPath(name).suffix.lower(), mimetypes.guess_type(name)[0] or ""
+    return suffix in box.known or (suffix not in NEVER and kind.partition("/")[0] not in NOT_TEXT)
 
 
 def _extract(box: Box, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Path | str:
@@ -174,8 +185,10 @@ def _extract(box: Box, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: s
 
 
 def _copy(packed: IO[bytes] | gzip.GzipFile, box: Box, name: str, most: int) -> Path | str:
-    """Copy a member to a file of our own naming: of its name only the suffix, known to be one of ours, is used."""
-    with tempfile.NamedTemporaryFile(dir=box.folder, suffix=PurePosixPath(name).suffix.lower(), delete=False) as file:
+    """Copy a member to a file of our own naming: of its name only the suffix is used, if it is one of ours."""
+    suffix = PurePosixPath(name).suffix.lower()
+    suffix = suffix if suffix in box.known else ""
+    with tempfile.NamedTemporaryFile(dir=box.folder, suffix=suffix, delete=False) as file:
         while part := packed.read(PART):
             most -= len(part)
             if most < 0:
@@ -184,11 +197,20 @@ def _copy(packed: IO[bytes] | gzip.GzipFile, box: Box, name: str, most: int) -> 
     return Path(file.name)
 
 
-def _name(entry: zipfile.ZipInfo) -> str:
-    """Return a member's name; without the flag for UTF-8 Python takes it for code page 437."""
-    if entry.flag_bits & 0x800:
-        return entry.filename
+def _page(archive: zipfile.ZipFile) -> str:
+    """Return the encoding of the names that are not marked as UTF-8; Python takes all of them for code page 437."""
+    names = [entry.filename for entry in archive.infolist() if not entry.flag_bits & UTF_8]
+    data = "\n".join(names).encode("cp437", "replace")
     try:
-        return entry.filename.encode("cp437").decode()
+        data.decode()
+    except UnicodeError:
+        page = guess_encoding(data)
+        return page if page in DOS_PAGES else "cp437"
+    return "utf-8"
+
+
+def _name(entry: zipfile.ZipInfo, page: str) -> str:
+    try:
+        return entry.filename if entry.flag_bits & UTF_8 else entry.filename.encode("cp437").decode(page)
     except UnicodeError:
         return entry.filename

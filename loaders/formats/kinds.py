@@ -53,6 +53,7 @@ BINARY = frozenset(
     ".pdf .doc .dot .docx .docm .dotx .dotm .rtf .xls .xlt .xlsx .xlsm .xlsb .xltx .ppt .pps .pptx .pptm .ppsx .potx "  # noqa: SIM905
     ".odt .ods .odp .ott .ots .otp .epub .zip .gz .msg".split()
 )
+OFFICE = BINARY - {".pdf", ".rtf", ".zip", ".gz", ".msg"}
 TEXTS = frozenset(
     ".html .htm .xhtml .mhtml .mht .xml .rss .atom .vtt .srt .enex .ipynb .csv .tsv .psv .json .jsonl .ndjson "  # noqa: SIM905
     ".geojson .eml .mbox .fodt .fods .fodp".split()
@@ -111,7 +112,8 @@ def _zip_kind(path: Path) -> str:
         return ""
     if "[Content_Types].xml" in names:
         return next((kind for part, kind in PARTS.items() if any(name.startswith(part) for name in names)), ".zip")
-    return next((kind for mimetype, kind in MIMETYPES.items() if declared.startswith(mimetype)), ".zip")
+    named = path.suffix.lower() if path.suffix.lower() in OFFICE else ".zip"  # a part is lacking, and the name must do
+    return next((kind for mimetype, kind in MIMETYPES.items() if declared.startswith(mimetype)), named)
 
 
 def _ole_kind(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from errors import DocumentError
 from loaders.formats.encoding import encoding_of, mended, text_in
 from loaders.formats.reading import Reading, Stretch
-from loaders.formats.sections import JOINER, html_blocks, in_sections
+from loaders.formats.sections import JOINER, Block, html_blocks, in_sections
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -41,12 +41,19 @@ def mbox_messages(path: Path, reading: Reading) -> Iterator[Stretch]:
 
 def mhtml_page(path: Path, reading: Reading) -> Iterator[Stretch]:
     """Yield a stretch a heading of a page that a browser saved as one file."""
+    blocks = mhtml_blocks(path.read_bytes())
+    if not blocks:
+        raise DocumentError(path, "no page in it", "save the page anew")
+    return in_sections(blocks)
+
+
+def mhtml_blocks(data: bytes) -> list[Block]:
+    """Return the text of the first page in such a file."""
     from email import message_from_bytes, policy
 
-    for part in message_from_bytes(path.read_bytes(), policy=policy.default).walk():
-        if part.get_content_type() in ("text/html", "application/xhtml+xml"):
-            return in_sections(html_blocks(_decoded(part)))
-    raise DocumentError(path, "no page in it", "save the page anew")
+    parts = message_from_bytes(data, policy=policy.default).walk()
+    pages = (part for part in parts if part.get_content_type() in ("text/html", "application/xhtml+xml"))
+    return next((html_blocks(_decoded(part)) for part in pages), [])
 
 
 def _message(data: bytes) -> Iterator[Stretch]:

@@ -15,6 +15,7 @@ HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # a terminal's colours, in which tracebacks are stored
 LONGEST_OUTPUT = 5_000  # characters of one output: more of it is data, and not what was found in it
 CUE = re.compile(r"^(?:(\d+):)?(\d\d):(\d\d)[.,]\d{3}[ \t]+-->")
+HEAD = re.compile(r"^WEBVTT[ \t-]*")
 VOICE, TAG = re.compile(r"<v(?:\.[^ >]*)?[ \t]+([^>]+)>"), re.compile(r"</?[a-z\d][^>]*>|\{\\[^}]*\}")
 PASSAGE = 60  # seconds of speech in a stretch
 
@@ -57,7 +58,7 @@ def _joined(lines: str | list[str] | None) -> str:
 
 
 def subtitles(path: Path, reading: Reading) -> Iterator[Stretch]:
-    """Yield a stretch a minute of speech, without numbers and times but the minute's, which is its section."""
+    """Yield a stretch a minute of speech, each cue under its time and without its number; the section is the minute."""
     lines: list[str] = []
     began = now = 0
     for cue in re.split(r"\n[ \t]*\n", text_of(path).strip()):
@@ -67,22 +68,24 @@ def subtitles(path: Path, reading: Reading) -> Iterator[Stretch]:
             yield Stretch("\n".join(lines), _clock(began))
             lines = []
         began = began if lines else now
-        lines += [line for line in text if line not in lines[-1:]]  # rolling captions repeat the line before
+        spoken = [line for line in lines if "-->" not in line][-1:]
+        said = [line for line in text if line not in spoken]  # rolling captions repeat the line before
+        lines += said if any("-->" not in line for line in said) else []
     yield Stretch("\n".join(lines), _clock(began))
 
 
 def _cue(cue: str) -> tuple[int | None, list[str]]:
-    """Return when a cue begins, in seconds, and its lines; for a block without times its text if it is a note."""
+    """Return when a cue begins, in seconds, its time and its lines; of a block without times a note or a title."""
     lines = cue.split("\n")
     for number, line in enumerate(lines):
         if time := CUE.match(line.strip()):
             hours, minutes, seconds = (int(part or 0) for part in time.groups())
             spoken = (TAG.sub("", VOICE.sub(r"\1: ", line)).strip() for line in lines[number + 1 :])
-            return hours * 3600 + minutes * 60 + seconds, [line for line in spoken if line]
+            return hours * 3600 + minutes * 60 + seconds, [line for line in [lines[number].strip(), *spoken] if line]
     first = lines[0].lstrip("\ufeff").strip()
-    if first.startswith("NOTE"):
-        return None, [line for line in [first[4:].strip(), *map(str.strip, lines[1:])] if line]
-    return None, []  # WEBVTT's own head, styles and regions
+    if first.startswith("NOTE"):  # which says that nobody speaks this
+        return None, [line for line in [first, *map(str.strip, lines[1:])] if line]
+    return None, [title] if (title := HEAD.sub("", first)) != first and title else []  # no styles and regions
 
 
 def _clock(seconds: int) -> str:

@@ -75,7 +75,12 @@ def sectioned(loader: str, suffix: str) -> Unlocked:
 
     def read(path: Path) -> Iterator[Stretch]:
         with _under(path, suffix) as plain:
-            yield from in_sections(_element_blocks(elements(plain, loader)))
+            try:
+                found = elements(plain, loader)
+            except RuntimeError as error:  # how pypandoc says that pandoc gave up
+                reason = "damaged, or not of the format that its suffix names"
+                raise DocumentError(path, reason, "see whether it opens, repair it or leave it out") from error
+            yield from in_sections(_element_blocks(found))
 
     return read
 

@@ -4,6 +4,7 @@ Our own reader of the layout that [MS-DOC] describes: of the open ones none read
 LibreOffice is another program (figures in benchmarks/README.md).
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ TEXT_COUNTS = (
 )
 PIECES, PARAGRAPHS = 0x1A2, 0x102  # where the FIB says where the piece table and the paragraphs' properties are
 IN_TABLE, ROW_END = b"\x16\x24\x01", b"\x17\x24\x01"  # sprmPFInTable, sprmPFTtp
+LINK = re.compile(r'\s*HYPERLINK\s+(?:\\[mnht]\s+)*["“”]([^"“”]+)["“”]')  # \l "name" is a place in the same file
 CELL, PAGE = "\x07", "\x0c"
 SHOWN = {ord("\x0b"): "\n", ord("\x1e"): "-", ord("\xa0"): " "} | dict.fromkeys([0, 1, 2, 3, 4, 5, 6, 8, 0x1F])
 
@@ -99,19 +101,27 @@ def _properties(main: bytes, table: bytes) -> dict[int, tuple[int, bytes]]:
 
 
 def _paragraphs(pieces: list[tuple[int, str, int]], properties: dict[int, tuple[int, bytes]]) -> Iterator[Paragraph]:
-    """Cut the text at its marks, the codes of fields left out: they stand between \\x13 and \\x14, results to \\x15."""
+    """Cut the text at its marks, fields being their results and the address of a link.
+
+    A field's code stands between \\x13 and \\x14, its result from there to \\x15.
+    """
     text: list[str] = []
     codes: list[bool] = []  # of the fields open here, whether we are in the code
+    links: list[str] = []  # and their codes
     at = begin = 0
     for offset, piece, width in pieces:
         for number, char in enumerate(piece, 1):
             at += 1
             if char == "\x13":
                 codes.append(True)
+                links.append("")
             elif char == "\x14" and codes:
                 codes[-1] = False
             elif char == "\x15" and codes:
                 codes.pop()
+                address = LINK.match(links.pop())
+                if address and not any(codes) and address[1] not in "".join(text):
+                    text.append(f" ({address[1]})")
             elif char in ("\r", CELL, PAGE) and not any(codes):
                 style, known = properties.get(offset + number * width, (0, b""))
                 yield Paragraph(
@@ -120,6 +130,8 @@ def _paragraphs(pieces: list[tuple[int, str, int]], properties: dict[int, tuple[
                 text, begin = [], at
             elif not any(codes):
                 text.append(char)
+            elif codes[-1]:
+                links[-1] += char
     yield Paragraph("".join(text).translate(SHOWN).strip(), "\r", begin)
 
 

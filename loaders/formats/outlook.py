@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from loaders.formats.reading import Reading, Stretch
-from loaders.formats.rtf import unicode_rtf
-from loaders.formats.sections import JOINER, html_blocks, in_sections
+from loaders.formats.rtf import rtf_blocks, unicode_rtf
+from loaders.formats.sections import JOINER, Block, html_blocks, in_sections
 
 # the code pages that python-oxmsg (0.0.2) forgets in all but the text, and takes for Western ones
 PAGES = frozenset({874, 932, 936, 949, 950, 1250, 1251, 1253, 1254, 1255, 1256, 1257, 20866})
@@ -49,20 +49,18 @@ def _body(message: Any) -> str:
         return "\n".join(text.splitlines())
     if not message.html_body and (packed := message.properties.binary_prop_value(COMPRESSED_RTF)):
         return rtf_text(packed)
-    return _page_text(message.html_body or "")
+    return _text(html_blocks(message.html_body or ""))
 
 
 def rtf_text(packed: bytes) -> str:
     """Return the text of a message's compressed RTF."""
-    import pypandoc
     from compressed_rtf import decompress
 
-    rtf = unicode_rtf(decompress(packed))
-    return _page_text(pypandoc.convert_text(rtf, "html", format="rtf", extra_args=["--wrap=none"]))
+    return _text(rtf_blocks(unicode_rtf(decompress(packed))))
 
 
-def _page_text(html: str) -> str:
-    return JOINER.join(stretch.text for stretch in in_sections(html_blocks(html)))
+def _text(blocks: list[Block]) -> str:
+    return JOINER.join(stretch.text for stretch in in_sections(blocks))
 
 
 def _header(value: str, page: str) -> str:

@@ -48,7 +48,8 @@ def _pages(path: Path, reading: Reading) -> tuple[list["Document"], str | None]:
         except pypdfium2.PdfiumError as error:
             if "password" not in str(error).lower():
                 remedy = "see whether it opens, repair it or leave it out"
-                raise DocumentError(path, f"not a PDF file, or a damaged one: {error}", remedy) from error
+                detail = str(error).replace(" (PDFium: Success)", "").rstrip(".")
+                raise DocumentError(path, f"not a PDF file, or a damaged one: {detail}", remedy) from error
     raise DocumentError(path, "encrypted", REMEDY)
 
 

@@ -23,7 +23,7 @@ def filled_fields(file: Any) -> dict[int, str]:
         for at in range(raw.FPDFPage_GetAnnotCount(page)):
             note = raw.FPDFPage_GetAnnot(page, at)
             if note and raw.FPDFAnnot_GetSubtype(note) == raw.FPDF_ANNOT_WIDGET:
-                value = _string(raw.FPDFAnnot_GetFormFieldValue, file.formenv, note)
+                value = _chosen(file, note) or _string(raw.FPDFAnnot_GetFormFieldValue, file.formenv, note)
                 if value not in OFF:
                     lines.append(f"{_string(raw.FPDFAnnot_GetFormFieldName, file.formenv, note)}: {value}")
             if note:
@@ -32,6 +32,20 @@ def filled_fields(file: Any) -> dict[int, str]:
             found[number] = "\n".join(dict.fromkeys(lines))
         page.close()
     return found
+
+
+def _chosen(file: Any, note: Any) -> str:
+    """Return what a list shows as chosen; the field's value may be a code for it."""
+    from pypdfium2 import raw
+
+    if raw.FPDFAnnot_GetFormFieldType(file.formenv, note) not in (
+        raw.FPDF_FORMFIELD_COMBOBOX,
+        raw.FPDF_FORMFIELD_LISTBOX,
+    ):
+        return ""
+    count = raw.FPDFAnnot_GetOptionCount(file.formenv, note)
+    chosen = (at for at in range(count) if raw.FPDFAnnot_IsOptionSelected(file.formenv, note, at))
+    return ", ".join(_string(raw.FPDFAnnot_GetOptionLabel, file.formenv, note, at) for at in chosen)
 
 
 def _string(get: Callable[..., int], *of: Any) -> str:

@@ -9,13 +9,20 @@ import datetime
 import io
 import itertools
 import json
+import re
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from errors import DocumentError
+from loaders.formats.charts import drawn_blocks
 from loaders.formats.encoding import text_of
 from loaders.formats.reading import Reading, Stretch
+
+BESIDE = re.compile(r"xl/(?:charts/chart|drawings/drawing|comments(?:/comment)?)\d*\.xml")
+
+ADVICE = re.compile(r"\[Threaded comment\].*?Comment:", re.DOTALL)  # what Excel tells its older versions
 
 
 def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
@@ -40,7 +47,7 @@ def csv_rows(path: Path, reading: Reading) -> Iterator[Stretch]:
 
 
 def xlsx_rows(path: Path) -> Iterator[Stretch]:
-    """Yield a stretch a row of an .xlsx or .xlsm workbook, with the sheet as section."""
+    """Yield a stretch a row of an .xlsx or .xlsm workbook, the sheet being the section; then what is not in cells."""
     from openpyxl import load_workbook
 
     book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
@@ -48,6 +55,21 @@ def xlsx_rows(path: Path) -> Iterator[Stretch]:
         sheet.reset_dimensions()  # some writers store wrong ones, and read-only mode believes them
         yield from labelled(map(_cells, sheet.iter_rows(values_only=True)), sheet.title)
     book.close()
+    yield Stretch("\n".join(_beside(path)))
+
+
+def _beside(path: Path) -> Iterator[str]:
+    """Yield the lines of text boxes and charts, and comments after the names of their cells."""
+    from lxml import etree
+
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    with zipfile.ZipFile(path) as archive:
+        parts = [etree.fromstring(archive.read(n), parser) for n in archive.namelist() if BESIDE.fullmatch(n)]
+    for part in parts:
+        yield from (block.text for block in drawn_blocks(part))
+        for comment in part.iter("{*}comment"):
+            said = "".join(text.text or "" for text in comment.iter("{*}t"))
+            yield f"{comment.get('ref')}: {ADVICE.sub('', said).strip()}"
 
 
 def xls_rows(path: Path) -> Iterator[Stretch]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from loaders.formats.grid import table_grid
 from loaders.formats.reading import Stretch
 
 if TYPE_CHECKING:
@@ -16,23 +17,27 @@ if TYPE_CHECKING:
 JOINER = "\n\n"  # stands between two blocks of a stretch, and between two stretches of a file
 HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 DROPPED = [
-    *("script", "style", "noscript", "template", "svg", "nav", "footer", "aside", "head", "select", "datalist"),
-    *("button", "dialog"),
+    *("script", "style", "noscript", "template", "svg", "nav", "head", "select", "datalist", "button", "dialog"),
 ]
 # what a page has besides its text, by the roles, names and states that say so
 HIDDEN = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)(?![^;\"]*var\()", re.IGNORECASE)
 ROLES = frozenset({"navigation", "banner", "search", "menu", "menubar", "contentinfo", "dialog", "alertdialog"})
+ASIDE = ("aside", "footer")  # navigation as often as text
 NOISE = re.compile(
     r"(?:^|[-_\s])(?:nav|navbar|navigation|menu|breadcrumbs?|sidebar|cookies?|cookiebar|consent|gdpr|share|sharing|social|"
     r"pagination|pager|skip-?link|advert|ads?)(?:$|[-_\s])",
     re.IGNORECASE,
 )
+MOST_LINKED = 0.5  # of the characters of an aside in an article
 MOST_IN_ONE, MOST_IN_ALL = 0.3, 0.7  # of a page's text: what is more is the page, whatever its class is called
-WIDEST, TALLEST = 100, 10_000  # columns and rows that a cell is taken to span; pages have any number there
+LONGEST_START = 6  # digits
 BLOCKS = set(
-    "address article blockquote body center dd details div dl dt fieldset figcaption figure form header "  # noqa: SIM905
+    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer form header "  # noqa: SIM905
     "hr html legend li main ol p pre section summary table tbody td tfoot th thead tr ul".split()
 )
+
+
+FRONT = -1  # the level of a text that stands above the first heading and goes with it, such as a page's title
 
 
 class Block(NamedTuple):
@@ -48,8 +53,8 @@ def in_sections(blocks: Iterable[Block]) -> Iterator[Stretch]:
     path: list[Block] = []
     held: list[Block] = []
     for block in blocks:
-        if block.level:
-            if held and not 0 < held[-1].level < block.level:
+        if block.level > 0:
+            if held and (not held[-1].level or held[-1].level >= block.level):
                 yield _stretch(held, path)
                 held = []
             path = [*(b for b in path if b.level < block.level), block]
@@ -66,18 +71,28 @@ def _stretch(blocks: list[Block], path: list[Block]) -> Stretch:
 
 
 def html_blocks(html: bytes | str) -> list[Block]:
-    """Return a page's text without navigation, asides and footers; <title> heads it where there is no h1."""
+    """Return a page's text without navigation; <title> heads it where there is no h1, or stands above the h1."""
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(html, "lxml")
     title = " ".join(soup.title.get_text().split()) if soup.title else ""
     for tag in soup(DROPPED):
         tag.decompose()
+    for tag in soup(ASIDE):
+        if not tag.decomposed and _leads_away(tag):
+            tag.decompose()
     _drop_boilerplate(soup)
     blocks = [block for block in _blocks(soup, tight=False) if block.text]
-    if title and not any(block.level == 1 for block in blocks):
-        blocks.insert(0, Block(title, level=1))
+    tops = " ".join(block.text for block in blocks if block.level == 1)
+    if title and title.casefold() not in tops.casefold():
+        blocks.insert(0, Block(title, level=FRONT if tops else 1))
     return blocks
+
+
+def _leads_away(tag: "Tag") -> bool:
+    """Tell whether an aside or footer is there for its links: any of the page's own, or one of mostly links."""
+    linked = sum(len(link.get_text()) for link in tag("a"))
+    return linked > MOST_LINKED * len(tag.get_text()) if tag.find_parent(["article", "main"]) else bool(tag.a)
 
 
 def _drop_boilerplate(soup: "BeautifulSoup") -> None:
@@ -107,13 +122,16 @@ def _is_noise(tag: "Tag") -> bool:
 
 def _blocks(tag: "Tag", *, tight: bool) -> Iterator[Block]:
     inline: list[str] = []
+    number = _first(tag) - 1
     for part in _parts(tag):
         if isinstance(part, str):
             inline.append(part)
             continue
         yield Block(_lines(inline), tight=tight)
         inline = []
-        if part.name in HEADINGS:
+        if part.name == "li" and tag.name == "ol":
+            yield from _numbered(part, number := number + 1)
+        elif part.name in HEADINGS:
             yield Block(" ".join(part.get_text().split()), level=HEADINGS[part.name])
         elif part.name == "pre":
             yield Block(part.get_text().strip("\n"))
@@ -122,6 +140,20 @@ def _blocks(tag: "Tag", *, tight: bool) -> Iterator[Block]:
         else:
             yield from _blocks(part, tight=part.name in ("li", "dt", "dd"))
     yield Block(_lines(inline), tight=tight)
+
+
+def _first(tag: "Tag") -> int:
+    """Return the number that a list begins with."""
+    start = str(tag.get("start", ""))
+    return int(start) if start.isascii() and start.isdecimal() and len(start) < LONGEST_START else 1
+
+
+def _numbered(item: "Tag", number: int) -> Iterator[Block]:
+    """Yield the blocks of a list's item, the first text of which shows its number, as it does on the page."""
+    label = f"{number}. "
+    for block in _blocks(item, tight=True):
+        yield Block(label + block.text, block.level, tight=True) if label and block.text else block
+        label = "" if block.text else label
 
 
 def _parts(tag: "Tag") -> Iterator["str | Tag"]:
@@ -144,7 +176,7 @@ def _rows(table: "Tag") -> Iterator[Block]:
     """Yield a table's caption and rows, each cell of a row with the heading of its column where there is one."""
     if table.caption:
         yield Block(" ".join(table.caption.get_text().split()))
-    grid, headers = _grid(table)
+    grid, headers = table_grid(table)
     names: list[str] = []
     for number, (cells, header) in enumerate(zip(grid, headers, strict=True)):
         if header and not all(headers[number:]):
@@ -155,41 +187,6 @@ def _rows(table: "Tag") -> Iterator[Block]:
         kept = [*labelled, *cells[len(names) :]] if names else cells
         kept = list(filter(None, kept)) if names else kept
         yield Block(" | ".join(kept) if any(cells) else "", tight=True)
-
-
-def _grid(table: "Tag") -> tuple[list[list[str]], list[bool]]:
-    """Return a table's rows as cells, one that spans rows in each of them, and whether a row is one of headings."""
-    grid: list[list[str]] = []
-    headers: list[bool] = []
-    spans: dict[int, tuple[int, str]] = {}  # column → in how many more rows its cell stands
-    for row in table.find_all("tr"):
-        tags = row.find_all(["td", "th"])
-        cells: list[str] = []
-        for tag in tags:
-            while len(cells) in spans:
-                cells.append(_spanned(spans, len(cells)))
-            text = " ".join(tag.get_text(" ").split())
-            for extra in range(min(_span(tag, "colspan"), WIDEST)):
-                if (rows := _span(tag, "rowspan")) > 1:
-                    spans[len(cells)] = (rows - 1, text)
-                cells.append("" if extra and tag.name == "td" else text)
-        while len(cells) in spans:
-            cells.append(_spanned(spans, len(cells)))
-        grid.append(cells)
-        headers.append(bool(tags) and all(tag.name == "th" for tag in tags))
-    return grid, headers
-
-
-def _spanned(spans: dict[int, tuple[int, str]], column: int) -> str:
-    left, text = spans.pop(column)
-    if left > 1:
-        spans[column] = (left - 1, text)
-    return text
-
-
-def _span(tag: "Tag", name: str) -> int:
-    value = str(tag.get(name, "1"))
-    return int(value) if value.isascii() and value.isdecimal() and 0 < int(value) < TALLEST else 1
 
 
 def _lines(inline: list[str]) -> str:

@@ -4,16 +4,20 @@ Our own reader: UnstructuredWordDocumentLoader (0.27) leaves out text boxes, con
 takes more than a minute for 900 pages, most of it for telling kinds of text apart that nothing here asks for.
 """
 
+import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import DocumentError
 from loaders.formats.charts import drawn_blocks
+from loaders.formats.encoding import text_in
+from loaders.formats.mail import mhtml_blocks
 from loaders.formats.reading import Stretch
-from loaders.formats.sections import Block, in_sections
+from loaders.formats.rtf import rtf_blocks, unicode_rtf
+from loaders.formats.sections import Block, html_blocks, in_sections
 from loaders.formats.tables import table_blocks
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ INSIDE = {W + "txbxContent", W + "tbl", W + "p"}  # blocks that a paragraph can 
 SIGNS = {W + "tab": "\t", W + "br": "\n", W + "cr": "\n", W + "noBreakHyphen": "-"}
 BESIDE = re.compile(r"word/(?:footnotes|endnotes|comments|header\d*|footer\d*)\.xml")
 DRAWN = re.compile(r"word/(?:charts/chart|diagrams/data)\d*\.xml")
+PAGE = W + "altChunk"  # a web page, a text or RTF, which programs other than Word put in as it is
+NO_PAGES: Mapping[str, list[Block]] = {}
 CONTENTS = -1  # the level of a line in a table of contents: headings again
 
 
@@ -44,7 +50,8 @@ def docx_sections(path: Path) -> Iterator[Stretch]:
         body = _parse(archive.read(main))
         drawn = [_parse(archive.read(name)) for name in names if DRAWN.fullmatch(name)]
         beside = [_parse(archive.read(name)) for name in names if BESIDE.fullmatch(name)]
-    yield from in_sections(_blocks(body, levels))
+        pages = _pages(archive, main) if next(body.iter(PAGE), None) is not None else {}
+    yield from in_sections(_blocks(body, levels, pages))
     lines = [block.text for part in drawn for block in drawn_blocks(part)]
     yield Stretch("\n".join(dict.fromkeys([*lines, *(line for part in beside for line in _lines(part))])))
 
@@ -85,14 +92,39 @@ def _value(element: "_Element", path: str) -> str:
     return "" if found is None else found.get(W + "val", "")
 
 
-def _blocks(parent: "_Element", levels: dict[str, int]) -> Iterator[Block]:
+def _pages(archive: zipfile.ZipFile, main: str) -> dict[str, list[Block]]:
+    """Return the text of each file that the document holds as a file, by the id under which it stands there."""
+    folder, name = posixpath.split(main)
+    links = f"{folder}/_rels/{name}.rels"
+    found = {}
+    for link in _parse(archive.read(links)) if links in archive.namelist() else ():
+        target = posixpath.normpath(posixpath.join("/", folder, link.get("Target", ""))).lstrip("/")
+        if link.get("Type", "").endswith("/aFChunk") and target in archive.namelist():
+            found[link.get("Id", "")] = _page(target, archive.read(target))
+    return found
+
+
+def _page(name: str, data: bytes) -> list[Block]:
+    suffix = posixpath.splitext(name)[1].lower()
+    if suffix in (".mht", ".mhtml"):
+        return mhtml_blocks(data)
+    if suffix == ".rtf":
+        return rtf_blocks(unicode_rtf(data))
+    if suffix in (".html", ".htm", ".xhtml"):
+        return html_blocks(text_in(data))
+    return [Block(text_in(data).strip())] if suffix == ".txt" else []
+
+
+def _blocks(parent: "_Element", levels: dict[str, int], pages: Mapping[str, list[Block]] = NO_PAGES) -> Iterator[Block]:
     for child in parent:
         if child.tag == W + "p":
             yield from _paragraph(child, levels)
         elif child.tag == W + "tbl":
             yield from _table(child)
+        elif child.tag == PAGE:
+            yield from next((pages[key] for key in child.attrib.values() if key in pages), [])
         elif child.tag not in SKIPPED and isinstance(child.tag, str):
-            yield from _blocks(child, levels)
+            yield from _blocks(child, levels, pages)
 
 
 def _paragraph(paragraph: "_Element", levels: dict[str, int]) -> Iterator[Block]:
