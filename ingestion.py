@@ -12,7 +12,7 @@ from loaders.catalog import Catalog
 from loaders.files import absolute
 from loaders.generations import (
     CUTTING,
-    EMBEDDER,
+    check_embedder,
     forget_earlier,
     open_new_generation,
     open_store,
@@ -29,6 +29,7 @@ from pipeline import build_embeddings, build_parser, embedder_identity, has_inde
 from settings import Settings
 
 RETRY = 2.0  # seconds until `follow` tries again what another process or a missing folder prevented
+HOW = "python main.py ingest PATH"
 PAGES = "pages"  # the folder of web pages inside the index directory
 ROOTS = "roots"  # the catalog's note of the paths and addresses that were ingested
 
@@ -44,16 +45,16 @@ def ingest(
 ) -> SyncReport:
     """Make the index hold the files and web pages at `targets`; without any, at all that were ever ingested.
 
-    With `rebuild`, or when another embedder or way of cutting is set, all of them go into a new index beside the one in
-    use, whose place it then takes.
+    With `rebuild`, or when files are to be cut otherwise than they were, all of them go into a new index beside the one
+    in use, whose place it then takes. Another embedder is refused without `rebuild`: it may be set by mistake, and to
+    embed everything again takes long.
     """
     with build_parser(settings) as parser:
         cutting = f"{parser.cutting.fingerprint} duplicates {settings.duplicates}"
         identity = embedder_identity(settings, rebuild=rebuild)
-        made_by = {EMBEDDER: identity.as_json(), CUTTING: cutting}
-        rebuild = rebuild or (
-            has_index(settings) and any(read_note(settings.store, note) != value for note, value in made_by.items())
-        )
+        if not rebuild and has_index(settings) and read_note(settings.store, CUTTING) != cutting:
+            check_embedder(settings.store, identity)
+            rebuild = True
         run = partial(
             _sync,
             settings,
@@ -68,6 +69,8 @@ def ingest(
             with open_store(settings.store, identity, write=True) as store:
                 store.catalog.write_meta(CUTTING, cutting)  # of a new index
                 known = roots_of(store.catalog)
+                if not (given or known):
+                    raise DocumentError("ingest", "nothing was ingested yet", f"say what: {HOW}")
                 report = run(store, given or known)
                 _remember(store.catalog, [*known, *given])
                 return report
@@ -155,7 +158,7 @@ def follow(settings: Settings, targets: Sequence[Path | str] = ()) -> Iterator[S
     """
     roots = [_target(target) for target in targets] or json.loads(read_note(settings.store, ROOTS) or "[]")
     if not roots:
-        raise DocumentError("watch", "nothing was ingested yet", "say what to watch: python main.py watch PATH")
+        raise DocumentError("watch", "nothing was ingested yet", "say what: python main.py watch PATH")
     paths = [Path(root) for root in roots if not is_address(root)]
     changes = watch(paths)  # before the first ingest, so that nothing which changes during it is missed
     yield ingest(settings, roots)

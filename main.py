@@ -185,7 +185,7 @@ def documents(
             rows = [
                 {"source": s.source, "chunks": counts.get(s.source, (0, 0))[0], "failure": s.failure, "note": s.note}
                 for s in store.catalog.sources().values()
-                if s.failure or not failed
+                if not s.skipped and (s.failure or not failed)
             ]
     if as_json:
         print_json({"dropped" if dropped else "documents": rows})

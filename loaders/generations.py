@@ -58,7 +58,10 @@ def open_store(
     ):
         store = Store(directory / name, rebuild=rebuild)
         try:
-            _check_embedder(store, directory, embedder)
+            if embedder:
+                check_embedder(directory, embedder)
+                if not store.catalog.read_meta(EMBEDDER):
+                    store.catalog.write_meta(EMBEDDER, embedder.as_json())
             if write and not (directory / CURRENT).is_file():
                 _switch(directory, name)
             yield store
@@ -147,11 +150,10 @@ def recorded_backend(directory: Path) -> str:
     return str(json.loads(built_by).get("backend", "torch")) if built_by else ""
 
 
-def _check_embedder(store: Store, directory: Path, embedder: EmbedderIdentity | None) -> None:
-    built_by = store.catalog.read_meta(EMBEDDER)
-    if embedder and not built_by:
-        store.catalog.write_meta(EMBEDDER, embedder.as_json())
-    elif embedder and built_by != embedder.as_json():
+def check_embedder(directory: Path, embedder: EmbedderIdentity) -> None:
+    """Raise StoreMismatch when another embedder built the index in use."""
+    built_by = read_note(directory, EMBEDDER)
+    if built_by not in ("", embedder.as_json()):
         raise StoreMismatch(
             directory,
             f"it was built by another embedder ({built_by})",
