@@ -29,7 +29,6 @@ from pipeline import build_embeddings, build_parser, embedder_identity, has_inde
 from settings import Settings
 
 RETRY = 2.0  # seconds until `follow` tries again what another process or a missing folder prevented
-HOW = "python main.py ingest PATH"
 PAGES = "pages"  # the folder of web pages inside the index directory
 ROOTS = "roots"  # the catalog's note of the paths and addresses that were ingested
 
@@ -49,6 +48,8 @@ def ingest(
     in use, whose place it then takes. Another embedder is refused without `rebuild`: it may be set by mistake, and to
     embed everything again takes long.
     """
+    if not (targets or _known_roots(settings)):
+        raise DocumentError("ingest", "nothing was ingested yet", "say what: python main.py ingest PATH")
     with build_parser(settings) as parser:
         cutting = f"{parser.cutting.fingerprint} duplicates {settings.duplicates}"
         identity = embedder_identity(settings, rebuild=rebuild)
@@ -69,8 +70,6 @@ def ingest(
             with open_store(settings.store, identity, write=True) as store:
                 store.catalog.write_meta(CUTTING, cutting)  # of a new index
                 known = roots_of(store.catalog)
-                if not (given or known):
-                    raise DocumentError("ingest", "nothing was ingested yet", f"say what: {HOW}")
                 report = run(store, given or known)
                 _remember(store.catalog, [*known, *given])
                 return report
@@ -151,12 +150,16 @@ def roots_of(catalog: Catalog) -> list[str]:
     return list(json.loads(catalog.read_meta(ROOTS) or "[]"))
 
 
+def _known_roots(settings: Settings) -> list[str]:
+    return list(json.loads(read_note(settings.store, ROOTS) or "[]"))
+
+
 def follow(settings: Settings, targets: Sequence[Path | str] = ()) -> Iterator[SyncReport | RagError]:
     """Ingest, then again whenever something at the targets has changed; yield each report, or what prevented it.
 
     Web pages are fetched once, at the start. What is prevented is tried again until it succeeds.
     """
-    roots = [_target(target) for target in targets] or json.loads(read_note(settings.store, ROOTS) or "[]")
+    roots = [_target(target) for target in targets] or _known_roots(settings)
     if not roots:
         raise DocumentError("watch", "nothing was ingested yet", "say what: python main.py watch PATH")
     paths = [Path(root) for root in roots if not is_address(root)]

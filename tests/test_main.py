@@ -468,7 +468,6 @@ def test_a_setting_out_of_bounds_and_one_unknown(clone: Clone) -> None:
     ("arguments", "told"),
     [
         (("ask",), "question"),
-        (("ingest",), "paths"),
         (("ask", "x", "--loud"), "--loud"),
         (("sing",), "sing"),
         (("documents", "remove"), "source"),
@@ -477,6 +476,11 @@ def test_a_setting_out_of_bounds_and_one_unknown(clone: Clone) -> None:
 )
 def test_wrong_arguments_get_one_line_and_a_way_out(arguments: tuple[str, ...], told: str, fresh: Clone) -> None:
     refused(fresh(*arguments), told, "main.py --help")
+
+
+def test_nothing_to_ingest(fresh: Clone) -> None:
+    refused(fresh("ingest"), "nothing was ingested yet", "main.py ingest PATH")
+    assert not fresh.store.exists()
 
 
 @pytest.mark.parametrize("arguments", [("ask", "x", f"--{'long-' * 20}"), ("search", "x", "-k", "0")])
