@@ -420,6 +420,51 @@ def test_an_embedder_that_fails_leaves_the_index_as_it_was(index: Index) -> None
     assert_like_fresh(index.store, index.docs, index.recorder)
 
 
+@pytest.mark.parametrize("pages", range(0, 30, 3))
+def test_a_disk_that_is_full_at_any_page_loses_nothing(index: Index, pages: int) -> None:
+    """SQLite refuses to grow by more than so many pages: at one of them each write of a sync fails in turn."""
+    index.write("a.md", section("car"))
+    index.sync()
+    before = content(index.directory)
+    index.write("a.md", section("boat") * 3)
+    index.write("b.md", section("sail") + section("sun"))
+    connection = index.store.catalog.connection
+    (size,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {size + pages}")
+    try:
+        index.sync()
+    except sqlite3.OperationalError as error:
+        assert "full" in str(error)
+        assert content(index.directory) == before
+    connection.execute("PRAGMA max_page_count = 1073741823")
+    index.close()
+    index.open()
+    index.sync()
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
+@pytest.mark.parametrize("calls", range(3))
+def test_an_embedder_that_fails_at_any_group_leaves_whole_files(index: Index, calls: int) -> None:
+    class Failing(Recorder):
+        calls: int = 0
+
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            self.calls += 1
+            if self.calls > calls:
+                raise OSError(5, "the device is gone")
+            return super().embed_documents(texts)
+
+    for number in range(24):
+        index.write(f"{number:02d}.md", "".join(section(f"part {number} {n}") for n in range(12)))
+    with pytest.raises(OSError, match="the device is gone"):
+        sync(index.store, [index.docs], embeddings=Failing(size=8), parser=PARSER, duplicates=DUPLICATES)
+    held = index.store.catalog.chunk_counts()
+    assert (len(held) > 0) == (calls > 0)
+    assert_sound(index.store)
+    assert index.sync().unchanged == len(held)
+    assert_like_fresh(index.store, index.docs, index.recorder)
+
+
 def test_an_interruption_before_the_end_leaves_no_vectors_for_ever(index: Index) -> None:
     def interrupt(done: int, total: int, chunks: int) -> None:
         if done == total:
