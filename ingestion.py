@@ -12,6 +12,7 @@ from loaders.catalog import Catalog
 from loaders.files import absolute
 from loaders.generations import (
     CUTTING,
+    EMBEDDER,
     check_embedder,
     forget_earlier,
     open_new_generation,
@@ -76,7 +77,8 @@ def ingest(
         with open_new_generation(settings.store, identity) as (store, old):
             store.catalog.write_meta(CUTTING, cutting)
             roots = [*(roots_of(old) if old else ()), *given]
-            report = run(store, roots, vectors_from=old)
+            same = old is not None and old.read_meta(EMBEDDER) == identity.as_json()
+            report = run(store, roots, vectors_from=old if same else None)
             _remember(store.catalog, roots)
             report.rebuilt = True
             return report

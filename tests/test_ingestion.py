@@ -11,7 +11,7 @@ import pytest
 
 import ingestion
 import pipeline
-from errors import DocumentError, SettingsError, StoreError
+from errors import DocumentError, SettingsError, StoreError, StoreMismatch
 from settings import Settings, load_settings
 
 LONG = " ".join(f"On night {n} the lighthouse keeper Maria Novak counts {n * 7} ships that pass by." for n in range(40))
@@ -72,6 +72,14 @@ def test_what_was_embedded_before_is_not_embedded_again_for_a_new_index(folder: 
     assert first.embedded == first.searched > 0
     again = ingestion.ingest(settings, rebuild=True)
     assert (again.embedded, again.searched) == (0, first.searched)
+
+
+def test_the_vectors_of_another_embedder_are_not_borrowed(folder: Path, settings: Settings) -> None:
+    first = ingestion.ingest(settings, [folder])
+    other = settings.model_copy(update={"passage_prompt": "passage: "})
+    assert ingestion.ingest(other, rebuild=True).embedded == first.embedded
+    with pytest.raises(StoreMismatch, match="--rebuild"):
+        ingestion.ingest(settings)
 
 
 def test_a_failed_rebuild_leaves_the_index_in_use(folder: Path, settings: Settings) -> None:
