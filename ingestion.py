@@ -23,13 +23,14 @@ from loaders.generations import (
 from loaders.store import Store
 from loaders.sync import Problem, Progress, SyncReport, remove_sources, sync
 from loaders.watching import watch
-from loaders.web.downloads import Downloads, download_pages
+from loaders.web.downloads import Downloads, download_pages, forget_pages
 from loaders.web.pages import Access
 from loaders.web.sitemaps import sitemap_urls
 from pipeline import build_embeddings, build_parser, embedder_identity, has_index
 from settings import Settings
 
 RETRY = 2.0  # seconds until `follow` tries again what another process or a missing folder prevented
+AWAY = "it is not there now; what was indexed of it is kept, and documents remove takes it out"
 PAGES = "pages"  # the folder of web pages inside the index directory
 ROOTS = "roots"  # the catalog's note of the paths and addresses that were ingested
 
@@ -71,7 +72,9 @@ def ingest(
             with open_store(settings.store, identity, write=True) as store:
                 store.catalog.write_meta(CUTTING, cutting)  # of a new index
                 known = roots_of(store.catalog)
-                report = run(store, given or known)
+                away = [] if given else [root for root in known if not is_address(root) and not Path(root).exists()]
+                report = run(store, given or [root for root in known if root not in away])
+                report.failed += [Problem(root, AWAY) for root in away]
                 _remember(store.catalog, [*known, *given])
                 return report
         with open_new_generation(settings.store, identity) as (store, old):
@@ -132,6 +135,7 @@ def remove(settings: Settings, target: str) -> list[str]:
             raise DocumentError(target, "nothing of it is indexed", "main.py documents lists what is")
         remove_sources(store, sources, embeddings=build_embeddings(settings, identity), duplicates=settings.duplicates)
         _remember(store.catalog, [r for r in roots_of(store.catalog) if r != target and path not in Path(r).parents])
+    forget_pages(filter(is_address, sources), settings.store / PAGES)
     forget_earlier(settings.store)
     return sources
 

@@ -48,6 +48,15 @@ def test_without_targets_everything_is_brought_up_to_date(folder: Path, settings
         assert ingestion.roots_of(store.catalog) == [str(folder / "rivers.txt"), str(tmp_path / "single.md")]
 
 
+def test_what_is_away_for_now_is_kept_and_named(folder: Path, settings: Settings, tmp_path: Path) -> None:
+    ingestion.ingest(settings, [folder])
+    before = chunks(settings)
+    folder.rename(tmp_path / "unplugged")
+    report = ingestion.ingest(settings)
+    assert [problem.source for problem in report.failed] == [str(folder)]
+    assert (report.removed, chunks(settings)) == ([], before)
+
+
 def test_another_way_of_cutting_is_built_beside_the_index_in_use(folder: Path, settings: Settings) -> None:
     ingestion.ingest(settings, [folder])
     before = chunks(settings)
@@ -98,9 +107,8 @@ def test_what_is_removed_does_not_come_back_by_a_rollback(folder: Path, settings
     assert ingestion.remove(settings, str(folder)) == [str(folder / "rivers.txt"), str(folder / "ships.txt")]
     with pytest.raises(StoreError, match="no earlier index"):
         ingestion.roll_back(settings)
-    for path in settings.store.rglob("*"):
-        if path.is_file():
-            assert b"lighthouse" not in path.read_bytes(), path
+    for path in settings.store.glob("*/catalog.sqlite*"):
+        assert b"lighthouse" not in path.read_bytes(), path
     assert ingestion.ingest(settings).read == 0
 
 
@@ -163,7 +171,9 @@ def test_a_sitemap_s_pages_are_indexed_under_their_addresses_and_follow_the_site
     assert report.unchanged == 1
     assert [problem.source for problem in report.failed] == [f"{site}/trains.html"]
     assert report.removed == [f"{site}/trains.html"]
+    assert list((settings.store / "pages").glob("*.html"))
     assert ingestion.remove(allowed, f"{site}/boats.html") == [f"{site}/boats.html"]
+    assert [path for path in (settings.store / "pages").iterdir() if path.is_file()] == []
 
 
 def test_a_followed_folder_is_ingested_whenever_it_changes(folder: Path, settings: Settings) -> None:

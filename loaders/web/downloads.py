@@ -89,6 +89,13 @@ def kept_pages(folder: Path) -> dict[str, Path]:
     return {copy.url: folder / copy.file for copy in copies}
 
 
+def forget_pages(urls: Iterable[str], folder: Path) -> None:
+    """Delete the copies of these pages, where there are any."""
+    for url in urls:
+        if copy := _copy(folder, url):
+            _forget(folder, copy)
+
+
 def _digest(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:32]
 
