@@ -51,7 +51,7 @@ def ingest(
     embed everything again takes long.
     """
     if not (targets or _known_roots(settings)):
-        raise DocumentError("ingest", "nothing was ingested yet", "say what: python main.py ingest PATH")
+        raise DocumentError("ingest", "nothing is ingested", "say what: python main.py ingest PATH")
     with build_parser(settings) as parser:
         cutting = f"{parser.cutting.fingerprint} duplicates {settings.duplicates}"
         identity = embedder_identity(settings, rebuild=rebuild)
@@ -167,7 +167,7 @@ def follow(settings: Settings, targets: Sequence[Path | str] = ()) -> Iterator[S
     """
     roots = [_target(target) for target in targets] or _known_roots(settings)
     if not roots:
-        raise DocumentError("watch", "nothing was ingested yet", "say what: python main.py watch PATH")
+        raise DocumentError("watch", "nothing is ingested", "say what: python main.py watch PATH")
     paths = [Path(root) for root in roots if not is_address(root)]
     changes = watch(paths)  # before the first ingest, so that nothing which changes during it is missed
     yield ingest(settings, roots)

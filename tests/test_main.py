@@ -479,7 +479,7 @@ def test_wrong_arguments_get_one_line_and_a_way_out(arguments: tuple[str, ...], 
 
 
 def test_nothing_to_ingest(fresh: Clone) -> None:
-    refused(fresh("ingest"), "nothing was ingested yet", "main.py ingest PATH")
+    refused(fresh("ingest"), "nothing is ingested", "main.py ingest PATH")
     assert not fresh.store.exists()
 
 
