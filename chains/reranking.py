@@ -34,7 +34,7 @@ def build_reranker(folder: Path, *, candidates: int, limit: int) -> Runnable[Ran
         head, tail = ranked["passages"][:candidates], ranked["passages"][candidates:]
         scores = model.predict([(ranked["query"], passage.page_content) for passage in head], show_progress_bar=False)
         for passage, score in zip(head, scores, strict=True):
-            passage.metadata["score"] = float(score)
+            passage.metadata["score"] = round(float(score), 5)  # equal texts differ behind that, by place in the batch
         head.sort(key=lambda passage: -passage.metadata["score"])  # a stable sort: ties keep their order
         return [*head, *tail][:limit]
 

@@ -83,4 +83,4 @@ def test_a_damaged_database_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "chroma" / "chroma.sqlite3").write_bytes(b"junk" * 5000)
     with pytest.raises(StoreError, match="Chroma can't open it") as caught:
         VectorIndex(tmp_path / "chroma")
-    assert "--rebuild" in caught.value.remedy
+    assert "doctor --repair" in caught.value.remedy
