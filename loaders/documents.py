@@ -3,7 +3,6 @@
 To add a format, write a reader in loaders/formats/ and add a line to SUFFIXES at the end.
 """
 
-import mimetypes
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from langchain_core.documents import Document
 
 from errors import DocumentError, FormatError, one_line
 from loaders.formats.archives import archived
-from loaders.formats.kinds import kind_of
+from loaders.formats.kinds import is_media, kind_of
 from loaders.formats.mail import eml_message, mbox_messages, mhtml_page
 from loaders.formats.markup import html_page
 from loaders.formats.notes import evernote_notes, notebook_cells, subtitles
@@ -31,7 +30,6 @@ from loaders.formats.word import docx_sections
 from loaders.formats.xml import xml_text
 
 DEFAULT = Reading()
-NOT_TEXT = ("image", "audio", "video", "font")  # main types, by a file's name, of which nothing is read
 
 
 def load_documents(path: Path, reading: Reading = DEFAULT) -> list[Document]:
@@ -56,8 +54,7 @@ def unread(documents: Iterable[Document]) -> list[str]:
 
 def no_reader(path: Path) -> str:
     """Return why a file is of no use here, as far as its name tells, or an empty string."""
-    kind, _ = mimetypes.guess_type(path.name)
-    known = path.suffix.lower() in SUFFIXES or not kind or kind.partition("/")[0] not in NOT_TEXT
+    known = path.suffix.lower() in SUFFIXES or not is_media(path.name)
     return "" if known else f"no reader for {path.suffix.lower()}"
 
 

@@ -1,7 +1,6 @@
 """An archive comes in; the text of the files in it goes out, under limits that keep a zip bomb small."""
 
 import gzip
-import mimetypes
 import re
 import struct
 import tempfile
@@ -14,7 +13,7 @@ from typing import IO
 
 from errors import DocumentError, FormatError, one_line
 from loaders.formats.guess import guess_encoding
-from loaders.formats.kinds import ARCHIVES, NEVER, kind_of
+from loaders.formats.kinds import ARCHIVES, NEVER, is_media, kind_of
 from loaders.formats.reading import Reader, Reading, Stretch
 
 MOST_MEMBERS, MOST_BYTES, MOST_RATIO, DEEPEST = 10_000, 512 * 2**20, 200, 2
@@ -24,7 +23,6 @@ UTF_8 = 0x800  # the flag of a zip file's entry
 MOST_XML = 64 * 2**20  # bytes
 SHEET = re.compile(r"^xl/worksheets/")  # read row by row, however long
 REMEDY, PASSWORD = "unpack it yourself if you trust it", "put its password into RAG_PASSWORDS"
-NOT_TEXT = ("image", "audio", "video", "font")  # main types, by a member's name, that are not worth unpacking
 DOS_PAGES = frozenset({"cp866", "cp932", "cp949", "gb18030", "big5hkscs"})  # beside 437, what zip files name members in
 DAMAGED = (zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error)
 Member = tuple[str, Path | str]  # a name with its temporary copy, or with the reason why there is none
@@ -166,8 +164,8 @@ def _in_zip(box: Box, path: Path, name: str) -> Iterator[Member]:
 
 def _wanted(name: str, box: Box) -> bool:
     """Tell whether a member may be read: its suffix is known, or its content must tell, unless its name says enough."""
-    suffix, kind = PurePosixPath(name).suffix.lower(), mimetypes.guess_type(name)[0] or ""
-    return suffix in box.known or (suffix not in NEVER and kind.partition("/")[0] not in NOT_TEXT)
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in box.known or (suffix not in NEVER and not is_media(name))
 
 
 def _extract(box: Box, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Path | str:

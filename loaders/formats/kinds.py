@@ -1,5 +1,6 @@
 """A file comes in; the suffix that its content deserves, whatever its name says, goes out."""
 
+import mimetypes
 import re
 import struct
 import zipfile
@@ -60,6 +61,11 @@ TEXTS = frozenset(
 )
 KNOWN = BINARY | TEXTS | PROSE | CODE
 NEVER = frozenset(".svg .eps .ps .map .lock .pem .key .crt .cer .asc .p7s".split())  # noqa: SIM905  drawings, keys
+
+
+def is_media(name: str) -> bool:
+    """Tell by a file's name whether it is a picture, a sound, a film or a font, of which nothing is read."""
+    return (mimetypes.guess_type(name)[0] or "").partition("/")[0] in ("image", "audio", "video", "font")
 
 
 def kind_of(path: Path) -> str:
