@@ -69,7 +69,7 @@ def ingest(
         )
         given = [_target(target) for target in targets]
         if not rebuild:
-            with open_store(settings.store, identity, write=True) as store:
+            with open_store(settings.store, identity, write=True, kind=settings.index) as store:
                 store.catalog.write_meta(CUTTING, cutting)  # of a new index
                 known = roots_of(store.catalog)
                 away = [] if given else [root for root in known if not is_address(root) and not Path(root).exists()]
@@ -77,7 +77,7 @@ def ingest(
                 report.failed += [Problem(root, AWAY) for root in away]
                 _remember(store.catalog, [*known, *given])
                 return report
-        with open_new_generation(settings.store, identity) as (store, old):
+        with open_new_generation(settings.store, identity, kind=settings.index) as (store, old):
             store.catalog.write_meta(CUTTING, cutting)
             roots = [*(roots_of(old) if old else ()), *given]
             same = old is not None and old.read_meta(EMBEDDER) == identity.as_json()
@@ -89,7 +89,7 @@ def ingest(
 
 def _sync(settings: Settings, store: Store, roots: Sequence[str], **options: Any) -> SyncReport:
     """Bring the pages among the roots to this machine, then all roots into the store."""
-    store.vectors.count()  # opens Chroma: where that fails, now is better than after an hour of embedding
+    store.vectors.count()  # opens the vector index: where that fails, now is better than after an hour of embedding
     addresses = [root for root in roots if is_address(root)]
     pages = _download(settings, addresses) if addresses else Downloads({}, [])
     lost = {url for url, _ in pages.failed if url not in pages.files}
@@ -129,7 +129,7 @@ def remove(settings: Settings, target: str) -> list[str]:
     """
     target = _target(target)
     path, identity = Path(target), embedder_identity(settings)
-    with open_store(settings.store, identity, write=True) as store:
+    with open_store(settings.store, identity, write=True, kind=settings.index) as store:
         sources = [s for s in store.catalog.sources() if s == target or path in Path(s).parents]
         if not sources:
             raise DocumentError(target, "nothing of it is indexed", "main.py documents lists what is")
@@ -146,8 +146,8 @@ def roll_back(settings: Settings) -> str:
 
 
 def rebuild_index(settings: Settings) -> int:
-    """Make Chroma and the keyword index anew from the catalog; return the number of chunks in them."""
-    with open_store(settings.store, write=True, rebuild=True) as store:
+    """Make the vector and the keyword index anew from the catalog; return the number of chunks in them."""
+    with open_store(settings.store, write=True, kind=settings.index, rebuild=True) as store:
         return len(store.catalog.chunk_ids())
 
 

@@ -29,6 +29,7 @@ from terminal import (
 if TYPE_CHECKING:
     from chains.query_rewriting import Turn
     from chains.rag import Answer
+    from loaders.filters import Filter
 
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
 INTERRUPTED = 130  # what Typer returns for Ctrl-C
@@ -42,6 +43,14 @@ app.add_typer(index_app, name="index")
 app.add_typer(evaluate_app, name="evaluate")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Sources = Annotated[list[str] | None, typer.Option("--source", metavar="GLOB", help="Only files that fit, or in it.")]
+Suffixes = Annotated[list[str] | None, typer.Option("--suffix", metavar="SUFFIX", help="Only files of this kind: md.")]
+Since = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or later: 2026-11-25.")]
+Until = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or before.")]
+Languages = Annotated[list[str] | None, typer.Option("--language", metavar="CODE", help="Only in this language: de.")]
+Fields = Annotated[
+    list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="Only with this in their front matter.")
+]
 
 
 Targets = Annotated[
@@ -91,14 +100,23 @@ def watch(targets: Targets = None) -> None:
 
 
 @app.command()
-def ask(question: str, as_json: Json = False) -> None:
+def ask(
+    question: str,
+    source: Sources = None,
+    suffix: Suffixes = None,
+    since: Since = "",
+    until: Until = "",
+    language: Languages = None,
+    field: Fields = None,
+    as_json: Json = False,
+) -> None:
     """Answer a question, with numbered sources."""
     import pipeline
     from chains.rag import check_question
 
-    settings = _settings()
+    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         answer = show_answer(chain, question, (), quiet=as_json)
     if as_json:
         print_json(answer)
@@ -107,15 +125,22 @@ def ask(question: str, as_json: Json = False) -> None:
 
 
 @app.command()
-def chat() -> None:
+def chat(
+    source: Sources = None,
+    suffix: Suffixes = None,
+    since: Since = "",
+    until: Until = "",
+    language: Languages = None,
+    field: Fields = None,
+) -> None:
     """Hold a conversation; /sources, /reset and /quit inside it, Ctrl-C stops an answer."""
     import pipeline
     from chains.rag import check_question
 
-    settings = _settings()
+    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         out.print("Ask away. /sources, /reset, /quit; Ctrl-C stops an answer.")
         while (line := read_line()) != "/quit":
             try:
@@ -142,19 +167,23 @@ def chat() -> None:
 def search(
     query: str,
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many passages.")] = 10,
+    source: Sources = None,
+    suffix: Suffixes = None,
+    since: Since = "",
+    until: Until = "",
+    language: Languages = None,
+    field: Fields = None,
     as_json: Json = False,
 ) -> None:
     """Find passages; no model is asked."""
     import pipeline
     from chains.rag import check_question
 
-    settings = _settings()
+    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
-        passages = [
-            passage_fields(n, p)
-            for n, p in enumerate(pipeline.build_search(settings, index, limit=k).invoke([query]), 1)
-        ]
+        found = pipeline.build_search(settings, index, limit=k, where=where).invoke([query])
+        passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
     if as_json:
         print_json({"query": query, "passages": passages})
         return
@@ -226,7 +255,7 @@ def documents_rollback(as_json: Json = False) -> None:
 
 @index_app.command("rebuild")
 def index_rebuild(as_json: Json = False) -> None:
-    """Make Chroma and the keyword index anew from the catalog, embedding nothing."""
+    """Make the vector and the keyword index anew from the catalog, embedding nothing."""
     import ingestion
 
     chunks = ingestion.rebuild_index(_settings())
@@ -293,6 +322,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
+
+
+def _filter(
+    sources: Sequence[str] | None,
+    suffixes: Sequence[str] | None,
+    since: str,
+    until: str,
+    languages: Sequence[str] | None,
+    fields: Sequence[str] | None,
+) -> "Filter | None":
+    from loaders.filters import parse_filter
+
+    return parse_filter(
+        sources=sources or (),
+        suffixes=suffixes or (),
+        since=since,
+        until=until,
+        languages=languages or (),
+        fields=fields or (),
+    )
 
 
 def _settings() -> Any:

@@ -34,6 +34,7 @@ from loaders.embeddings import (
     load_embeddings,
     load_token_counter,
 )
+from loaders.filters import Filter
 from loaders.formats.reading import Reading
 from loaders.generations import current, open_store, recorded_backend
 from loaders.onnx_encoder import FORM
@@ -132,17 +133,20 @@ def open_store_to_read(settings: Settings) -> AbstractContextManager[Store]:
 def open_index(settings: Settings) -> Iterator[Index]:
     """Open the index for questions."""
     identity = embedder_identity(settings)
-    with open_store(settings.store, identity) as store:
+    with open_store(settings.store, identity, kind=settings.index) as store:
         yield Index(store, build_embeddings(settings, identity))
 
 
-def build_search(settings: Settings, index: Index, *, limit: int) -> Search:
-    """Return the retrieval half of the chain: queries → the best `limit` passages, re-ranked where that is on."""
+def build_search(settings: Settings, index: Index, *, limit: int, where: Filter | None = None) -> Search:
+    """Return the retrieval half of the chain: queries → the best `limit` passages, re-ranked where that is on.
+
+    `where` says which documents they may come from.
+    """
     embeddings, store = index.embeddings, index.store
     retriever = HybridRetriever(
-        dense=lambda query, count: store.dense(embeddings.embed_query(query), count),
-        keyword=store.keyword,
-        fetch=store.chunks,
+        dense=lambda query, count: store.dense(embeddings.embed_query(query), count, where),
+        keyword=partial(store.keyword, where=where),
+        fetch=partial(store.chunks, where=where),
         candidates=max(settings.candidates, limit),
         keyword_weight=settings.keyword_weight,
         limit=max(limit, settings.rerank_candidates) if settings.reranker else limit,
@@ -189,10 +193,10 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
 
 
 @contextmanager
-def open_chain(settings: Settings, index: Index) -> Iterator[Chain]:
+def open_chain(settings: Settings, index: Index, where: Filter | None = None) -> Iterator[Chain]:
     """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end."""
     highlighter = build_highlighter(index.embeddings)
-    search = _with_query(build_search(settings, index, limit=settings.top_k)) | highlighter
+    search = _with_query(build_search(settings, index, limit=settings.top_k, where=where)) | highlighter
     if settings.answer_style == "quote":
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""

@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         "", description="Hosts of your own network that may be fetched too, with commas between them: wiki.intra:8080."
     )
 
+    index: str = Field(
+        "hnsw",
+        pattern="^(hnsw|exact|pq)$",
+        description="Kind of vector index. hnsw: Chroma. exact: compares all, fast to about 100,000 chunks. pq: a "
+        "sixteenth of the memory, for millions (needs the extra pq). Another one is made without embedding.",
+    )
     candidates: int = Field(100, ge=1, le=1000, description="Passages that each search leg (dense, keyword) brings.")
     keyword_weight: float = Field(
         0.5, ge=0, le=1, description="Share of the keyword leg in the fused score: 0 dense only, 1 keyword only."

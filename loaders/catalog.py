@@ -8,7 +8,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -21,13 +21,15 @@ from errors import StoreError
 from loaders import keywords
 from loaders.entries import Drop
 
-LAYOUT = 2  # raise it with every change of the tables
+LAYOUT = 3  # raise it with every change of the tables
 SCHEMA = f"""
 PRAGMA user_version = {LAYOUT};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sources (
     source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT,
-    failure TEXT NOT NULL, note TEXT NOT NULL, skipped INTEGER NOT NULL);
+    failure TEXT NOT NULL, note TEXT NOT NULL, skipped INTEGER NOT NULL, language TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS fields (
+    source TEXT, key TEXT, value TEXT, PRIMARY KEY (source, key, value)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
     rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, source TEXT NOT NULL, position INTEGER NOT NULL, page INTEGER,
     line INTEGER, section TEXT NOT NULL, start INTEGER NOT NULL, text TEXT NOT NULL, vector_key TEXT NOT NULL,
@@ -54,7 +56,7 @@ DAY = 86_400.0  # seconds
 class SourceState:
     """What the catalog knows of one file: its bytes, why it failed ("" when it did not), what of it was not read.
 
-    skipped: it failed because files of its kind are not read at all.
+    skipped: it failed because files of its kind are not read at all. language: an ISO 639 code, or empty.
     """
 
     source: str
@@ -65,6 +67,7 @@ class SourceState:
     failure: str = ""
     note: str = ""
     skipped: bool = False
+    language: str = ""
 
 
 class Catalog:
@@ -133,7 +136,13 @@ class Catalog:
 
     def write_source(self, state: SourceState) -> None:
         """Remember a file's state, its chunks left as they are."""
-        self.rows("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(state))
+        self.rows("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(state))
+
+    def write_fields(self, source: str, fields: Mapping[str, Sequence[str]]) -> None:
+        """Keep these fields of a file, key → values, in the place of those that it had."""
+        rows = [(source, key, value) for key, values in fields.items() for value in values]
+        self.rows("DELETE FROM fields WHERE source = ?", (source,))
+        self.connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?, ?)", rows)
 
     def drops(self) -> list[tuple[str, Drop]]:
         """Return (source, Drop) of everything that was left out, duplicates with the place of what stands for them."""
@@ -163,6 +172,15 @@ class Catalog:
             found.update({key: np.frombuffer(blob, dtype=np.float32) for key, blob in self.rows(sql, part)})
         return found
 
+    def vectors_of(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the vectors (float32, 1-D) of chunks by the chunks' ids, in this order; an unknown id is left out."""
+        found = {}
+        for part in batches(ids):
+            joined = "SELECT c.id, v.vector FROM chunks c JOIN vectors v ON v.key = c.vector_key"
+            sql = f"{joined} WHERE c.id IN ({_marks(part)})"
+            found.update({id_: np.frombuffer(blob, dtype=np.float32) for id_, blob in self.rows(sql, part)})
+        return {id_: found[id_] for id_ in ids if id_ in found}
+
     def add_vectors(self, vectors: dict[str, np.ndarray]) -> None:
         """Keep float32 vectors by their keys."""
         rows = [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors.items()]
@@ -189,25 +207,28 @@ class Catalog:
             last = rows[-1][0]
             yield [row[1] for row in rows], np.stack([np.frombuffer(row[2], dtype=np.float32) for row in rows])
 
-    def chunks(self, ids: Sequence[str]) -> list[Document]:
+    def chunks(self, ids: Sequence[str], sources: Container[str] | None = None) -> list[Document]:
         """Return the chunks with these ids, in this order; an unknown id is left out.
 
-        Metadata: the chunk's place, and `also_in`, the other sources that hold the same text.
+        Metadata: the chunk's place, and `also_in`, the other sources that hold the same text, of `sources` only if
+        these are given.
         """
         by_id: dict[str, Document] = {}
-        copies = "(SELECT json_group_array(DISTINCT k.source) FROM chunks k WHERE k.kept_by = chunks.rowid)"
+        same = "k.kept_by = coalesce(chunks.kept_by, chunks.rowid) OR k.rowid = chunks.kept_by"
+        copies = f"(SELECT json_group_array(DISTINCT k.source) FROM chunks k WHERE {same})"  # noqa: S608
         for part in batches(list(ids)):
             sql = f"SELECT id, text, {copies}, {', '.join(PLACE)} FROM chunks WHERE id IN ({_marks(part)})"  # noqa: S608
             for id_, text, also_in, *place in self.rows(sql, part):
                 at = dict(zip(PLACE, place, strict=True))
                 others = [source for source in sorted(json.loads(also_in)) if source != at["source"]]
+                others = [source for source in others if sources is None or source in sources]
                 by_id[id_] = Document(id=id_, page_content=text, metadata=at | {"also_in": others})
         return [by_id[id_] for id_ in ids if id_ in by_id]
 
-    def search_keywords(self, query: str, limit: int) -> list[tuple[str, float]]:
-        """Return (id, BM25 score) of the best chunks for the words of `query`, best first."""
+    def search_keywords(self, query: str, limit: int, allowed: Container[int] | None = None) -> list[tuple[str, float]]:
+        """Return (id, BM25 score) of the best chunks for the words of `query`, best first, of these rows only."""
         with self._lock:
-            return keywords.search(self.connection, query, limit)
+            return keywords.search(self.connection, query, limit, allowed)
 
 
 def batches(values: Sequence[Value]) -> Iterator[Sequence[Value]]:

@@ -64,7 +64,7 @@ def replace_source(
 def remove_source(catalog: Catalog, source: str, changes: Changes) -> None:
     """Forget a file and its chunks."""
     _remove(catalog, [row[0] for row in catalog.rows("SELECT id FROM chunks WHERE source = ?", (source,))], changes)
-    for table in ("sources", "drops"):
+    for table in ("sources", "drops", "fields"):
         catalog.rows(f"DELETE FROM {table} WHERE source = ?", (source,))  # noqa: S608
 
 

@@ -7,7 +7,7 @@ error, which only stored vectors that no longer find themselves give away.
 import sqlite3
 from pathlib import Path
 
-from errors import StoreError
+from errors import RagError
 from loaders.parsing import SpawnContext
 from loaders.store import Store
 
@@ -17,17 +17,17 @@ TRUTH = "the catalog itself"  # how a line begins when no rebuilding from the ca
 
 
 def examine(directory: Path) -> list[str]:
-    """Compare Chroma and the keyword index with the catalog, in a child process that may die of it."""
+    """Compare the vector index and the keyword index with the catalog, in a child process that may die of it."""
     from pebble import ProcessExpired, ProcessPool
 
     with ProcessPool(max_workers=1, context=SpawnContext()) as pool:
         try:
             found: list[str] = pool.schedule(damage, args=(directory,), timeout=SECONDS).result()
         except ProcessExpired as error:
-            return [f"Chroma's files are so damaged that they end the program (exit code {error.exitcode})"]
+            return [f"the vector index is so damaged that it ends the program (exit code {error.exitcode})"]
         except TimeoutError:
             pool.stop()  # type: ignore[no-untyped-call]
-            return [f"Chroma did not answer within {SECONDS:.0f} s"]
+            return [f"the vector index did not answer within {SECONDS:.0f} s"]
     return found
 
 
@@ -37,11 +37,11 @@ def damage(directory: Path) -> list[str]:
         store = Store(directory)
     except sqlite3.DatabaseError as error:
         return [f"{TRUTH} can't be read ({error})"]
-    except StoreError as error:
+    except RagError as error:
         return [error.reason]
     try:
-        return [*catalog_damage(store), *keyword_damage(store), *chroma_damage(store)]
-    except StoreError as error:
+        return [*catalog_damage(store), *keyword_damage(store), *vector_damage(store)]
+    except RagError as error:
         return [error.reason]
     finally:
         store.close()
@@ -79,14 +79,14 @@ def keyword_damage(store: Store) -> list[str]:
     return lines + ([f"{stray} rows of the keyword index belong to no chunk"] if stray else [])
 
 
-def chroma_damage(store: Store) -> list[str]:
-    """Return what is wrong in Chroma."""
+def vector_damage(store: Store) -> list[str]:
+    """Return what is wrong in the vector index."""
     wanted, held = set(store.catalog.chunk_ids()), store.vectors.ids()
     lines = []
     if missing := len(wanted - held):
-        lines.append(f"{missing} of {len(wanted)} chunks are missing from Chroma")
+        lines.append(f"{missing} of {len(wanted)} chunks are missing from {store.vectors.name}")
     if stray := len(held - wanted):
-        lines.append(f"{stray} vectors in Chroma belong to no chunk")
+        lines.append(f"{stray} vectors in {store.vectors.name} belong to no chunk")
     lost = tried = 0
     for ids, vectors in store.catalog.stream_vectors():
         for at in range(0, len(ids), max(1, len(wanted) // CANARIES)):

@@ -6,7 +6,7 @@ store/
   0001/             a generation: all that one embedder and one way of cutting made
     lock              held by every process that uses it: shared to search, alone to change it
     catalog.sqlite    sources, chunks, vectors, keywords: the truth
-    chroma-0001/      Chroma, derived from it
+    chroma-0001/      the vector index, derived from it: Chroma, or exact-0001/ or pq-0001/
   0002/             another one: under construction, or kept for `documents rollback`
 """
 
@@ -40,23 +40,24 @@ def open_store(
     embedder: EmbedderIdentity | None = None,
     *,
     write: bool = False,
+    kind: str = "",
     rebuild: bool = False,
     wait: float = WAIT,
 ) -> Iterator[Store]:
     """Open the generation in use, waiting up to `wait` seconds for whoever holds it.
 
     Raise StoreError when there is none to read or its files can't be used, StoreLocked when another process goes on
-    using it, StoreMismatch when another embedder built it; without `embedder`, any will do. With `rebuild`, what is
-    derived from the catalog is made anew.
+    using it, StoreMismatch when another embedder built it; without `embedder`, any will do. A vector index of another
+    `kind` (loaders.indexes) is made anew from the catalog, and with `rebuild` all that is derived from it.
     """
     if not write and current(directory) is None:
         raise StoreError(directory, "there is no index here", "run: python main.py ingest PATH")
     with (
         _writing(directory, wait if write else None),
         _errors_of(directory),
-        _generation(directory, wait, write=write) as name,
+        _generation(directory, wait, write=write, kind=kind) as name,
     ):
-        store = Store(directory / name, rebuild=rebuild)
+        store = Store(directory / name, kind=kind, rebuild=rebuild)
         try:
             if embedder:
                 check_embedder(directory, embedder)
@@ -71,7 +72,7 @@ def open_store(
 
 @contextmanager
 def open_new_generation(
-    directory: Path, embedder: EmbedderIdentity, *, wait: float = WAIT
+    directory: Path, embedder: EmbedderIdentity, *, kind: str = "", wait: float = WAIT
 ) -> Iterator[tuple[Store, Catalog | None]]:
     """Open an empty index beside the one in use, which goes on answering; give that one's catalog with it.
 
@@ -80,7 +81,7 @@ def open_new_generation(
     with _writing(directory, wait), _errors_of(directory):
         before, names = _usable(directory), generations(directory)
         name = f"{int(names[-1]) + 1:04d}" if names else FIRST
-        store = Store(directory / name)
+        store = Store(directory / name, kind=kind)
         old = Catalog(directory / before / CATALOG) if before else None
         try:
             store.catalog.write_meta(EMBEDDER, embedder.as_json())
@@ -193,16 +194,16 @@ def _writing(directory: Path, wait: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def _generation(directory: Path, wait: float, *, write: bool) -> Iterator[str]:
+def _generation(directory: Path, wait: float, *, write: bool, kind: str) -> Iterator[str]:
     """Hold the lock of the generation in use, alone while it is repaired, and yield its name."""
     while True:
         name = current(directory) or FIRST
         (directory / name).mkdir(exist_ok=True)
         with open_lock(directory / name) as lock:
             take(lock, directory, wait, exclusive=write)
-            if not write and needs_repair(directory / name):
+            if not write and needs_repair(directory / name, kind):
                 take(lock, directory, wait, exclusive=True)
-                Store(directory / name).close()
+                Store(directory / name, kind=kind).close()
                 take(lock, directory, wait, exclusive=False)
             if name == (current(directory) or FIRST):  # else it was switched while this process waited
                 yield name

@@ -8,7 +8,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -22,8 +22,10 @@ from loaders.cleaning import searchable
 from loaders.documents import DEFAULT, load_documents, unread
 from loaders.duplicates import exact_key, in_context, signature, signature_version
 from loaders.entries import Drop, Entry
+from loaders.fields import Fields, front_matter
 from loaders.formats.reading import Reading
 from loaders.furniture import drop_furniture
+from loaders.languages import language_of
 from loaders.noise import is_noise
 from loaders.splitter import split_documents
 
@@ -57,13 +59,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Parsed:
-    """A file's chunks and what was dropped of it; or why it failed, or was skipped; note: what of it was not read."""
+    """A file's chunks and what was dropped of it; or why it failed, or was skipped; note: what of it was not read.
+
+    language and fields: by what filters may choose it.
+    """
 
     entries: tuple[Entry, ...] = ()
     drops: tuple[Drop, ...] = ()
     failure: str = ""
     note: str = ""
     skipped: bool = False
+    language: str = ""
+    fields: Fields = field(default_factory=dict)
 
 
 class Parser:
@@ -162,6 +169,7 @@ def parse(source: str, path: Path, cutting: Cutting) -> Parsed:
     note = "; ".join(unread(documents))
     for document in documents:
         document.metadata["source"] = source
+    fields = front_matter(path, documents[0].page_content)
     documents, furniture = drop_furniture(documents)
     drops = [Drop(drop.page, drop.start, drop.reason, drop.text) for drop in furniture]
     entries = []
@@ -177,7 +185,8 @@ def parse(source: str, path: Path, cutting: Cutting) -> Parsed:
         else:
             entries.append(_entry(chunk))
     failure = "" if entries else "nothing in it is worth keeping: documents --dropped lists what it holds"
-    return Parsed(tuple(entries), tuple(drops), failure, note)
+    language = language_of([entry.text for entry in entries])
+    return Parsed(tuple(entries), tuple(drops), failure, note, language=language, fields=fields)
 
 
 def _entry(chunk: Document) -> Entry:

@@ -1,4 +1,4 @@
-"""A generation's directory comes in; a healthy Store, the catalog and Chroma as one, goes out."""
+"""A generation's directory comes in; a healthy Store, the catalog and its vector index as one, goes out."""
 
 import shutil
 import threading
@@ -12,45 +12,50 @@ from langchain_core.documents import Document
 
 from loaders.catalog import Catalog
 from loaders.changes import Changes, rebuild_keywords
-from loaders.vectorstore import VectorIndex
+from loaders.filters import Allowed, Filter, resolve
+from loaders.indexes import DEFAULT, FOLDERS, VectorIndex, open_vectors
+from loaders.nearest import Hits, nearest_allowed
 
 CATALOG = "catalog.sqlite"
-CHROMA = "chroma"  # the catalog's note of Chroma's directory
-# The catalog's notes of its last change, and of the last one that Chroma holds too; after a crash the two differ.
-CHANGE, IN_CHROMA = "change", "change_in_chroma"
+INDEX = "index"  # the catalog's note of the vector index's directory
+# The catalog's notes of its last change, and of the last one that the index holds too; after a crash the two differ.
+CHANGE, IN_INDEX = "change", "change_in_index"
 TIDIED = "change_tidied"  # the last change after which unused vectors were looked for
+FILTERS = 8  # whose results are kept for the next question
 Vectors = dict[str, np.ndarray]  # chunk id → float32 vector
 Edit = Callable[[Changes], Vectors]  # writes to the catalog, says what that changed; returns the vectors of what is new
 
 
 class Store:
-    """Join the catalog and the Chroma collection of one generation; chunks are named by their ids in both."""
+    """Join the catalog and the vector index of one generation; chunks are named by their ids in both."""
 
-    def __init__(self, directory: Path, *, rebuild: bool = False) -> None:
-        """Open the generation in `directory`; fill a new Chroma where the last writer was interrupted.
+    def __init__(self, directory: Path, *, kind: str = "", rebuild: bool = False) -> None:
+        """Open the generation in `directory`; fill a new index where the last writer was interrupted.
 
-        With `rebuild`, make Chroma and the keyword index anew from the catalog in any case, embedding nothing.
+        `kind` is that of the vector index (loaders.indexes): another than there was is filled too; without it, any
+        will do. With `rebuild`, make it and the keyword index anew from the catalog in any case, embedding nothing.
         """
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.catalog = Catalog(directory / CATALOG)
-        self._behind = ThreadPoolExecutor(1, thread_name_prefix="chroma")
+        self._behind = ThreadPoolExecutor(1, thread_name_prefix="index")
         self._writing: Future[None] | None = None
-        self._change = self._in_chroma = int(self.catalog.read_meta(CHANGE) or 0)
+        self._change = self._in_index = int(self.catalog.read_meta(CHANGE) or 0)
         if rebuild:
             with self.catalog.transaction():
                 rebuild_keywords(self.catalog)
         self._opening = threading.Lock()
         self._vectors: VectorIndex | None = None
-        if rebuild or not is_sound(self.catalog, directory):
-            self._vectors = self._filled_index()
+        self._allowed: dict[tuple[Filter, int], Allowed | None] = {}
+        if rebuild or not is_sound(self.catalog, directory, kind):
+            self._vectors = self._filled_index(kind)
 
     @property
     def vectors(self) -> VectorIndex:
-        """Return Chroma's collection, opened when it is first asked for: listing documents needs none."""
+        """Return the vector index, opened when it is first asked for: listing documents needs none."""
         with self._opening:
             if self._vectors is None:
-                self._vectors = VectorIndex(self.directory / self.catalog.read_meta(CHROMA))
+                self._vectors = open_vectors(self.directory / self.catalog.read_meta(INDEX), self.catalog.vectors_of)
             return self._vectors
 
     def close(self) -> None:
@@ -62,16 +67,17 @@ class Store:
 
     @contextmanager
     def changing(self) -> Iterator[Callable[[Edit], None]]:
-        """Yield a function that applies an edit: the catalog first, in one transaction, then Chroma, in the background.
+        """Yield a function that applies an edit: the catalog first, in one transaction, then the index, in the background.
 
-        Chroma has caught up when the block ends; whoever opens the store after a crash inside it rebuilds Chroma.
+        The index has caught up when the block ends; whoever opens the store after a crash inside it rebuilds it.
         """
         try:
             yield self._apply
         finally:
             self._wait()
-            if self._in_chroma == self._change:
-                self.catalog.write_meta(IN_CHROMA, str(self._change))
+            if self._in_index == self._change and self.catalog.read_meta(IN_INDEX) != str(self._change):
+                self.vectors.save()
+                self.catalog.write_meta(IN_INDEX, str(self._change))
 
     def _apply(self, edit: Edit) -> None:
         changes = Changes()
@@ -86,7 +92,7 @@ class Store:
         self.vectors.delete(gone)
         if vectors:
             self.vectors.upsert(list(vectors), np.stack(list(vectors.values())))
-        self._in_chroma = change
+        self._in_index = change
 
     def _wait(self) -> None:
         writing, self._writing = self._writing, None
@@ -101,45 +107,64 @@ class Store:
                 self.catalog.write_meta(TIDIED, str(self._change))
             self.catalog.forget_vectors(after_days)
 
-    def _filled_index(self) -> VectorIndex:
-        old = self.catalog.read_meta(CHROMA)
-        name = f"chroma-{int(old.partition('-')[2] or 0) + 1:04d}"  # Chroma 1.5.9 can't reuse a path in one process
+    def _filled_index(self, kind: str) -> VectorIndex:
+        folder, _, number = self.catalog.read_meta(INDEX).partition("-")
+        folder = FOLDERS[kind] if kind else folder or FOLDERS[DEFAULT]
+        name = f"{folder}-{int(number or 0) + 1:04d}"  # Chroma 1.5.9 can't reuse a path in one process
         shutil.rmtree(self.directory / name, ignore_errors=True)
-        index = VectorIndex(self.directory / name)
+        index = open_vectors(self.directory / name, self.catalog.vectors_of)
         for ids, vectors in self.catalog.stream_vectors():
             index.upsert(ids, vectors)
+        index.save()
         with self.catalog.transaction():
-            self.catalog.write_meta(CHROMA, name)
-            self.catalog.write_meta(IN_CHROMA, str(self._change))
-        for path in self.directory.glob("chroma-*"):
+            self.catalog.write_meta(INDEX, name)
+            self.catalog.write_meta(IN_INDEX, str(self._change))
+        for path in (path for folder in FOLDERS.values() for path in self.directory.glob(f"{folder}-*")):
             if path.name != name:
                 shutil.rmtree(path, ignore_errors=True)
         return index
 
-    def dense(self, vector: list[float], limit: int) -> list[tuple[str, float]]:
-        """Return (chunk id, cosine similarity) of the chunks nearest to a query's vector."""
-        return self.vectors.nearest(vector, limit)
+    def allowed(self, where: Filter | None) -> Allowed | None:
+        """Return what a filter allows of the catalog as it is now; None without one, or if that is everything."""
+        if where is None:
+            return None
+        key = (where, self._change)
+        with self._opening:
+            if key not in self._allowed:
+                while len(self._allowed) >= FILTERS:
+                    del self._allowed[next(iter(self._allowed))]
+                self._allowed[key] = resolve(self.catalog, where)
+            return self._allowed[key]
 
-    def keyword(self, query: str, limit: int) -> list[tuple[str, float]]:
-        """Return (chunk id, BM25 score) of the chunks that hold the query's words."""
-        return self.catalog.search_keywords(query, limit)
+    def dense(self, vector: list[float], limit: int, where: Filter | None = None) -> Hits:
+        """Return (chunk id, cosine similarity) of the chunks nearest to a query's vector, among those allowed."""
+        allowed = self.allowed(where)
+        return nearest_allowed(self.catalog, self.vectors, allowed, vector, limit)
 
-    def chunks(self, ids: list[str]) -> list[Document]:
-        """Return the chunks with these ids."""
-        return self.catalog.chunks(ids)
+    def keyword(self, query: str, limit: int, where: Filter | None = None) -> Hits:
+        """Return (chunk id, BM25 score) of the chunks that hold the query's words, among those allowed."""
+        allowed = self.allowed(where)
+        hits = self.catalog.search_keywords(query, limit, allowed.rows if allowed else None)
+        return [(allowed.shown[id_], score) for id_, score in hits] if allowed else hits
+
+    def chunks(self, ids: list[str], where: Filter | None = None) -> list[Document]:
+        """Return the chunks with these ids; other sources that hold the same text are named if they are allowed."""
+        allowed = self.allowed(where)
+        return self.catalog.chunks(ids, allowed.sources if allowed else None)
 
 
-def needs_repair(directory: Path) -> bool:
-    """Tell whether opening the generation would write to it: its last writer was interrupted, or Chroma is gone."""
+def needs_repair(directory: Path, kind: str) -> bool:
+    """Tell whether opening the generation would write to it: an interrupted writer, a lost index, or another kind."""
     catalog = Catalog(directory / CATALOG)
     try:
-        return not is_sound(catalog, directory)
+        return not is_sound(catalog, directory, kind)
     finally:
         catalog.close()
 
 
-def is_sound(catalog: Catalog, directory: Path) -> bool:
-    """Tell whether Chroma holds what the catalog holds, as far as the catalog's notes tell."""
-    chroma = catalog.read_meta(CHROMA)
-    same = catalog.read_meta(CHANGE) == catalog.read_meta(IN_CHROMA)
-    return bool(chroma) and same and (directory / chroma).is_dir()
+def is_sound(catalog: Catalog, directory: Path, kind: str) -> bool:
+    """Tell whether an index of this kind holds what the catalog holds, as far as the catalog's notes tell."""
+    index = catalog.read_meta(INDEX)
+    same = catalog.read_meta(CHANGE) == catalog.read_meta(IN_INDEX)
+    right = not kind or index.startswith(f"{FOLDERS[kind]}-")
+    return bool(index) and same and right and (directory / index).is_dir()

@@ -164,7 +164,9 @@ def _groups(files: Sequence[File], parser: Parser) -> Iterator[list[tuple[Source
     group: list[tuple[SourceState, Parsed]] = []
     parsed_files = parser.parse_all([(state.source, path) for state, path in files])
     for (state, _), parsed in zip(files, parsed_files, strict=True):
-        state = replace(state, failure=parsed.failure, note=parsed.note, skipped=parsed.skipped)
+        state = replace(
+            state, failure=parsed.failure, note=parsed.note, skipped=parsed.skipped, language=parsed.language
+        )
         group.append((state, parsed))
         if sum(len(parsed.entries) for _, parsed in group) >= GROUP_CHUNKS:
             yield group
@@ -177,6 +179,7 @@ def _write(filling: Filling, group: list[tuple[SourceState, Parsed]], changes: C
     """Put a group of files into the catalog, inside its transaction; return the vectors of what is new to search."""
     for state, parsed in group:
         replace_source(filling.store.catalog, state, parsed.entries, parsed.drops, changes)
+        filling.store.catalog.write_fields(state.source, parsed.fields)
     vectors = _settled(filling, changes)
     for state, _ in group:
         if state.failure:

@@ -18,8 +18,10 @@ BATCH = 250  # rows a call; Chroma refuses more than 5,461 and advises 50 to 250
 HNSW: Any = {"hnsw": {"space": "cosine", "sync_threshold": 1000, "ef_search": 200}}
 
 
-class VectorIndex:
+class ChromaIndex:
     """Hold one Chroma collection with cosine distance, in a directory of its own."""
+
+    name = "Chroma"
 
     def __init__(self, directory: Path) -> None:
         """Open or create the collection; raise StoreError when Chroma can't."""
@@ -44,6 +46,9 @@ class VectorIndex:
     def close(self) -> None:
         """Let go of the files."""
         self._client.close()
+
+    def save(self) -> None:
+        """Do nothing: Chroma has written what it was given."""
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -149,7 +149,8 @@ def names(requirements: list[str]) -> set[str]:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    declared = names(PROJECT["project"]["dependencies"]) | names(PROJECT["project"]["optional-dependencies"]["ocr"])
+    extras = PROJECT["project"]["optional-dependencies"]
+    declared = names(PROJECT["project"]["dependencies"]) | names(extras["ocr"]) | names(extras["pq"])
     providers = packages_distributions()
     undeclared = {}
     for path in FILES:

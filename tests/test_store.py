@@ -17,7 +17,7 @@ import pytest
 from errors import StoreError, StoreLocked, StoreMismatch
 from loaders.catalog import SourceState
 from loaders.changes import Changes, replace_source, settle
-from loaders.checkup import catalog_damage, chroma_damage, examine, keyword_damage
+from loaders.checkup import catalog_damage, vector_damage, examine, keyword_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.entries import Entry
 from loaders.generations import current, forget_earlier, generations, open_new_generation, open_store, use_earlier
@@ -102,7 +102,7 @@ def count_words(text: str) -> int:
 
 
 def assert_sound(store: Store) -> None:
-    assert [*catalog_damage(store), *keyword_damage(store), *chroma_damage(store)] == []
+    assert [*catalog_damage(store), *keyword_damage(store), *vector_damage(store)] == []
 
 
 def fill(store: Store, source: str = "/docs/a.txt", ids: list[str] = IDS) -> None:
@@ -314,14 +314,14 @@ def test_damage_is_found_and_counted(directory: Path, identity: EmbedderIdentity
     with open_store(directory, identity, write=True) as store:
         assert_sound(store)
         store.vectors.delete(["id 3", "id 4"])
-        assert "2 of 40 chunks are missing from Chroma" in chroma_damage(store)
+        assert "2 of 40 chunks are missing from Chroma" in vector_damage(store)
         store.vectors.upsert(["stray"], np.ones((1, 8), dtype=np.float32))
-        assert "1 vectors in Chroma belong to no chunk" in chroma_damage(store)
+        assert "1 vectors in Chroma belong to no chunk" in vector_damage(store)
         store.vectors.upsert(["id 3", "id 4"], VECTORS[3:5])
         store.vectors.delete(["stray"])
         assert_sound(store)
         store.vectors.upsert(IDS[:2], -VECTORS[:2])
-        assert chroma_damage(store) == ["2 of 40 stored vectors do not find themselves"]
+        assert vector_damage(store) == ["2 of 40 stored vectors do not find themselves"]
         store.catalog.rows("DELETE FROM keywords WHERE rowid = 7")
         assert keyword_damage(store) == ["1 chunks are missing from the keyword index"]
     with open_store(directory, identity, write=True, rebuild=True) as store:

@@ -21,7 +21,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from pydantic import Field
 
 from loaders.changes import replace_source
-from loaders.checkup import catalog_damage, chroma_damage, keyword_damage
+from loaders.checkup import catalog_damage, vector_damage, keyword_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.generations import open_store
 from loaders.parsing import Cutting, Parser
@@ -103,7 +103,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 
 def assert_sound(store: Store) -> None:
-    assert [*catalog_damage(store), *keyword_damage(store), *chroma_damage(store)] == []
+    assert [*catalog_damage(store), *keyword_damage(store), *vector_damage(store)] == []
 
 
 def section(topic: str) -> str:
