@@ -43,13 +43,20 @@ app.add_typer(index_app, name="index")
 app.add_typer(evaluate_app, name="evaluate")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Sources = Annotated[list[str] | None, typer.Option("--source", metavar="GLOB", help="Only files that fit, or in it.")]
-Suffixes = Annotated[list[str] | None, typer.Option("--suffix", metavar="SUFFIX", help="Only files of this kind: md.")]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="GLOB", help="Only files with this name or path: 'docs/**/*.md'."),
+]
+Suffixes = Annotated[
+    list[str] | None, typer.Option("--suffix", metavar="SUFFIX", help="Only files whose names end so: md.")
+]
 Since = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or later: 2026-11-25.")]
 Until = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or before.")]
-Languages = Annotated[list[str] | None, typer.Option("--language", metavar="CODE", help="Only in this language: de.")]
+Languages = Annotated[
+    list[str] | None, typer.Option("--language", metavar="CODE", help="Only documents in this language: de.")
+]
 Fields = Annotated[
-    list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="Only with this in their front matter.")
+    list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="Only files that say so in their YAML header.")
 ]
 
 

@@ -80,7 +80,8 @@ class ExactIndex:
     def _settled(self) -> tuple[list[str], np.ndarray]:
         """Return ids and matrix, row by row, the blocks joined and what is no more in use left out."""
         if not self._is_settled:
-            matrix = np.concatenate(self._blocks)[list(self._rows.values())]
+            blocks = [block for block in self._blocks if len(block)]  # an empty one may have another width
+            matrix = np.concatenate(blocks)[list(self._rows.values())]
             self._order, self._blocks = list(self._rows), [matrix]
             self._rows = {id_: row for row, id_ in enumerate(self._order)}
             self._is_settled = True

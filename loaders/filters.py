@@ -13,7 +13,7 @@ from loaders.fields import comparable
 
 SUFFIX = re.compile(r"\.?[^\s./\\]+(\.[^\s./\\]+)*")
 LANGUAGE = re.compile(r"([a-z]{2,3})([-_]\w+)*", re.IGNORECASE)
-WILD = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]")
+WILD = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^\]]+\]")
 MEANING = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 

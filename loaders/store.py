@@ -67,7 +67,7 @@ class Store:
 
     @contextmanager
     def changing(self) -> Iterator[Callable[[Edit], None]]:
-        """Yield a function that applies an edit: the catalog first, in one transaction, then the index, in the background.
+        """Yield a function that applies an edit: to the catalog in one transaction, to the index in the background.
 
         The index has caught up when the block ends; whoever opens the store after a crash inside it rebuilds it.
         """

@@ -234,6 +234,47 @@ def test_search_shows_passages_and_asks_no_model(clone: Clone, tmp_path: Path) -
     assert shown.out.index("rivers.txt, line 1") < shown.out.index("kettle.md")
 
 
+def test_search_ask_and_chat_keep_to_a_filter(fresh: Clone) -> None:
+    (fresh.folder / "a.md").write_text(f"---\nteam: Red\n---\n{KETTLE}")
+    (fresh.folder / "b.txt").write_text("The kettle Orion holds 9 litres of water, says a letter to the editor.\n")
+    os.utime(fresh.folder / "b.txt", (1_700_000_000, 1_700_000_000))
+    assert fresh("ingest", str(fresh.folder)).status == 0
+
+    def found(*options: str) -> list[str]:
+        passages = fresh("search", QUESTION, "--json", *options).json["passages"]
+        return sorted({Path(passage["source"]).name for passage in passages})
+
+    assert found() == ["a.md", "b.txt"]
+    assert found("--source", "*.md") == found("--source", str(fresh.folder / "a*")) == ["a.md"]
+    assert found("--suffix", "txt") == found("--until", "2023-12-31") == ["b.txt"]
+    assert found("--since", "2024-01-01") == found("--field", "Team=red") == ["a.md"]
+    assert found("--language", "en", "--suffix", "md", "--suffix", "txt") == ["a.md", "b.txt"]
+    assert found("--language", "de") == found("--field", "team=blue") == []
+    for suffix, litres in ((".md", "3"), (".txt", "9")):
+        answer = fresh("ask", QUESTION, "--suffix", suffix, "--json").json
+        assert litres in answer["answer"]
+        assert {Path(source["source"]).suffix for source in answer["sources"]} == {suffix}
+        assert litres in fresh("chat", "--suffix", suffix, stdin=f"{QUESTION}\n").out
+    nothing = fresh("ask", QUESTION, "--language", "de", "--json").json
+    assert nothing["abstained"]
+    assert nothing["sources"] == []
+    refused(fresh("search", QUESTION, "--since", "soon"), "--since soon", "no date")
+
+
+@pytest.mark.parametrize("kind", ["exact", "pq"])
+def test_the_kind_of_index_is_one_setting(kind: str, fresh: Clone) -> None:
+    (fresh.folder / "a.md").write_text(KETTLE)
+    assert fresh("ingest", str(fresh.folder)).status == 0
+    for _ in range(2):
+        (passage,) = fresh("search", QUESTION, "--json", RAG_INDEX=kind).json["passages"]
+        assert Path(passage["source"]).name == "a.md"
+    assert [path.name for path in (fresh.store / "0001").glob("*-00*")] == [f"{kind}-0002"]
+    (fresh.folder / "b.md").write_text("# Vega\n\nThe kettle Vega holds 5 litres.\n")
+    assert fresh("ingest", "--json", RAG_INDEX=kind).json["embedded"] == 1
+    assert fresh("doctor", "--json", RAG_INDEX=kind).json["problems"] == []
+    assert len(fresh("search", QUESTION, "--json", RAG_INDEX=kind).json["passages"]) == 2
+
+
 def test_documents_lists_what_is_indexed(clone: Clone) -> None:
     rows = clone("documents", "--json").json["documents"]
     assert [(Path(row["source"]).name, row["chunks"], row["failure"]) for row in rows] == [

@@ -17,7 +17,7 @@ import pytest
 from errors import StoreError, StoreLocked, StoreMismatch
 from loaders.catalog import SourceState
 from loaders.changes import Changes, replace_source, settle
-from loaders.checkup import catalog_damage, vector_damage, examine, keyword_damage
+from loaders.checkup import catalog_damage, examine, keyword_damage, vector_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.entries import Entry
 from loaders.generations import current, forget_earlier, generations, open_new_generation, open_store, use_earlier
@@ -222,6 +222,42 @@ def test_chroma_is_rebuilt_after_an_interrupted_write(spoil: str, directory: Pat
     interrupt(generation)
     assert_whole(directory, identity)
     assert [path.name for path in generation.glob("chroma-*")] == ["chroma-0002"]
+    assert_whole(directory, identity)
+
+
+@pytest.mark.parametrize("kind", ["exact", "pq"])
+@pytest.mark.parametrize("spoil", ["empty", "stray", "gone"])
+def test_another_kind_of_index_is_rebuilt_too(
+    kind: str, spoil: str, directory: Path, identity: EmbedderIdentity
+) -> None:
+    with open_store(directory, identity, write=True, kind=kind) as store:
+        fill(store, "/docs/b.txt", ["more"])
+        store.vectors.delete(IDS[:30]) if spoil == "empty" else store.vectors.upsert(["stray"], VECTORS[:1])
+        store.vectors.save()
+    folder = directory / "0001" / f"{kind}-0002"
+    assert [path.name for path in (directory / "0001").glob("*-00*")] == [folder.name]
+    if spoil == "gone":
+        shutil.rmtree(folder)
+    else:
+        assert len(examine(directory / "0001")) > 0
+        interrupt(directory / "0001")
+    with open_store(directory, identity) as store:
+        assert_sound(store)
+        assert store.vectors.ids() == {*IDS, "more"}
+        assert store.dense(VECTORS[17].tolist(), 1) == [(IDS[17], pytest.approx(1, abs=1e-5))]
+    assert [path.name for path in (directory / "0001").glob("*-00*")] == [f"{kind}-0003"]
+
+
+def test_switching_the_kind_of_index_embeds_nothing_and_finds_the_same(
+    directory: Path, identity: EmbedderIdentity
+) -> None:
+    for number, kind in enumerate(["exact", "pq", "hnsw", "hnsw"], 2):
+        with open_store(directory, identity, kind=kind) as store:
+            assert_sound(store)
+            assert store.dense(VECTORS[3].tolist(), 1) == [(IDS[3], pytest.approx(1, abs=1e-5))]
+            assert store.vectors.count() == 40
+        with open_store(directory, identity):  # any will do
+            assert len(list((directory / "0001").glob(f"*-{min(number, 4):04d}"))) == 1
     assert_whole(directory, identity)
 
 

@@ -21,7 +21,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from pydantic import Field
 
 from loaders.changes import replace_source
-from loaders.checkup import catalog_damage, vector_damage, keyword_damage
+from loaders.checkup import catalog_damage, keyword_damage, vector_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.generations import open_store
 from loaders.parsing import Cutting, Parser

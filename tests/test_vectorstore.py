@@ -22,25 +22,6 @@ def vectors(count: int, size: int = 16, seed: int = 0) -> np.ndarray:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-def test_an_empty_index_finds_nothing(index: ChromaIndex) -> None:
-    assert index.count() == 0
-    assert index.ids() == set()
-    assert index.nearest([1.0, 0.0], 3) == []
-    index.delete(["no such id"])
-    index.delete([])
-    index.upsert([], np.empty((0, 2), dtype=np.float32))
-    assert index.count() == 0
-
-
-def test_the_nearest_come_first_with_their_cosine(index: ChromaIndex) -> None:
-    index.upsert(["east", "north", "west", "northeast"], np.array([[1, 0], [0, 9], [-1, 0], [2, 2]], dtype=np.float32))
-    found = index.nearest([3.0, 0.0], 4)
-    assert [id_ for id_, _ in found] == ["east", "northeast", "north", "west"]
-    assert [score for _, score in found] == pytest.approx([1, 0.5**0.5, 0, -1], abs=1e-6)
-    assert index.nearest([3.0, 0.0], 1) == found[:1]
-    assert index.nearest([3.0, 0.0], 99) == found
-
-
 def test_more_rows_than_chroma_takes_at_once(index: ChromaIndex) -> None:
     made = vectors(6000)
     ids = [f"chunk {n}" for n in range(6000)]
@@ -56,26 +37,6 @@ def test_more_rows_than_chroma_takes_at_once(index: ChromaIndex) -> None:
     index.delete(ids[:5600])
     assert index.ids() == set(ids[5600:])
     assert {id_ for id_, _ in index.nearest(made[0].tolist(), 6000)} == set(ids[5600:])
-
-
-def test_upsert_replaces(index: ChromaIndex) -> None:
-    index.upsert(["a", "b"], np.eye(2, dtype=np.float32))
-    index.upsert(["b", "c"], np.array([[1, 0], [0, 1]], dtype=np.float32))
-    assert index.count() == 3
-    assert dict(index.nearest([1.0, 0.0], 3)) == pytest.approx({"a": 1, "b": 1, "c": 0}, abs=1e-6)
-
-
-def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
-    made = vectors(300)
-    first = ChromaIndex(tmp_path / "chroma")
-    first.upsert([str(n) for n in range(300)], made)
-    first.delete(["7"])
-    first.close()
-    again = ChromaIndex(tmp_path / "chroma")
-    assert again.count() == 299
-    assert again.nearest(made[9].tolist(), 1) == [("9", pytest.approx(1, abs=1e-5))]
-    assert "7" not in again.ids()
-    again.close()
 
 
 def test_a_damaged_database_is_a_store_error(tmp_path: Path) -> None:
