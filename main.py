@@ -45,7 +45,7 @@ app.add_typer(evaluate_app, name="evaluate")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Sources = Annotated[
     list[str] | None,
-    typer.Option("--source", metavar="GLOB", help="Only files with this name or path: 'docs/**/*.md'."),
+    typer.Option("--source", metavar="GLOB", help="Only files with this name or path, such as 'docs/**/*.md'."),
 ]
 Suffixes = Annotated[
     list[str] | None, typer.Option("--suffix", metavar="SUFFIX", help="Only files whose names end so: md.")
@@ -56,7 +56,7 @@ Languages = Annotated[
     list[str] | None, typer.Option("--language", metavar="CODE", help="Only documents in this language: de.")
 ]
 Fields = Annotated[
-    list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="Only files that say so in their YAML header.")
+    list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="Only files whose YAML header says so.")
 ]
 
 

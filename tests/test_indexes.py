@@ -165,5 +165,5 @@ def test_damaged_files_are_one_line(kind: str, count: int, damage: Callable[[Pat
     opened.index.close()
     damage(opened.directory)
     with pytest.raises(StoreError, match="can't be opened") as caught:
-        opened.reopen()
+        open_vectors(opened.directory, opened.originals)
     assert "doctor --repair" in caught.value.remedy
