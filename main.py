@@ -331,24 +331,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _filter(
-    sources: Sequence[str] | None,
-    suffixes: Sequence[str] | None,
-    since: str,
-    until: str,
-    languages: Sequence[str] | None,
-    fields: Sequence[str] | None,
-) -> "Filter | None":
+def _filter(*options: Any) -> "Filter | None":
     from loaders.filters import parse_filter
 
-    return parse_filter(
-        sources=sources or (),
-        suffixes=suffixes or (),
-        since=since,
-        until=until,
-        languages=languages or (),
-        fields=fields or (),
-    )
+    return parse_filter(*options)
 
 
 def _settings() -> Any:

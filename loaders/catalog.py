@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS chunks (
     rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, source TEXT NOT NULL, position INTEGER NOT NULL, page INTEGER,
     line INTEGER, section TEXT NOT NULL, start INTEGER NOT NULL, text TEXT NOT NULL, vector_key TEXT NOT NULL,
     exact TEXT NOT NULL, kept_by INTEGER);
-CREATE INDEX IF NOT EXISTS chunks_of_source ON chunks (source, position);
+CREATE INDEX IF NOT EXISTS chunks_of_source ON chunks (source, position, kept_by, id);  -- all that filters read
 CREATE INDEX IF NOT EXISTS chunks_of_vector ON chunks (vector_key);
 CREATE INDEX IF NOT EXISTS chunks_of_text ON chunks (exact, kept_by);
 CREATE INDEX IF NOT EXISTS chunks_of_keeper ON chunks (kept_by) WHERE kept_by IS NOT NULL;

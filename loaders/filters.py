@@ -1,10 +1,10 @@
 """What a question may be answered from, as its asker wrote it, comes in; the chunks that this allows go out."""
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cache
 from pathlib import Path
 
 from errors import QuestionError
@@ -47,13 +47,12 @@ class Allowed:
 
 
 def parse_filter(
-    *,
-    sources: Sequence[str] = (),
-    suffixes: Sequence[str] = (),
+    sources: Sequence[str] | None = None,
+    suffixes: Sequence[str] | None = None,
     since: str = "",
     until: str = "",
-    languages: Sequence[str] = (),
-    fields: Sequence[str] = (),
+    languages: Sequence[str] | None = None,
+    fields: Sequence[str] | None = None,
 ) -> Filter | None:
     """Return the filter, or None where nothing is asked for; raise QuestionError for what can't be meant.
 
@@ -63,12 +62,12 @@ def parse_filter(
     if first and last and first >= last:
         raise QuestionError(f"--since {since} --until {until}", "no time lies between them", "exchange them")
     found = Filter(
-        tuple(_glob(value) for value in sources),
-        tuple("." + _whole(SUFFIX, "suffix", value, "md").lower().removeprefix(".") for value in suffixes),
+        tuple(_glob(value) for value in sources or ()),
+        tuple("." + _whole(SUFFIX, "suffix", value, "md").lower().removeprefix(".") for value in suffixes or ()),
         first,
         last,
-        tuple(re.split("[-_]", _whole(LANGUAGE, "language", value, "de"))[0].lower() for value in languages),
-        tuple(_field(value) for value in fields),
+        tuple(re.split("[-_]", _whole(LANGUAGE, "language", value, "de"))[0].lower() for value in languages or ()),
+        tuple(_field(value) for value in fields or ()),
     )
     return None if found == Filter() else found
 
@@ -119,25 +118,19 @@ def _sources(catalog: Catalog, wanted: Filter) -> list[str]:
         clauses.append(f"({' OR '.join([has] * len(of_key))})")
         values.extend(part for value in of_key for part in (key, value))
     found = catalog.rows(f"SELECT source FROM sources WHERE {' AND '.join(clauses)}", values)  # noqa: S608
-    return [source for (source,) in found if not wanted.sources or _matches(source, wanted.sources)]
+    sources = sorted(source for (source,) in found)
+    if not wanted.sources:
+        return sources
+    fits, here = re.compile("|".join(map(_expression, wanted.sources)), re.DOTALL).fullmatch, f"{Path.cwd()}{os.sep}"
+    return [s for s in sources if any(map(fits, (s, s.removeprefix(here), s.rpartition(os.sep)[2])))]
 
 
 def _nanoseconds(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
 
 
-def _matches(source: str, globs: Sequence[str]) -> bool:
-    """Tell whether a glob fits the source as the catalog names it, as seen from the working directory, or its name."""
-    path, here = Path(source), Path.cwd()
-    names = [source, path.name]
-    if path.is_relative_to(here):
-        names.append(path.relative_to(here).as_posix())
-    return any(_pattern(glob).fullmatch(name) for glob in globs for name in names)
-
-
-@cache
-def _pattern(glob: str) -> re.Pattern[str]:
-    """Return a glob as an expression: * and ? stop at a slash, ** does not; a folder's name means all that is in it."""
+def _expression(glob: str) -> str:
+    """Return a glob as a regular expression: only ** crosses a slash, and a folder's name means all that is in it."""
     expression, at = "", 0
     for wild in WILD.finditer(glob):
         found = wild.group()
@@ -146,7 +139,7 @@ def _pattern(glob: str) -> re.Pattern[str]:
         expression += re.escape(glob[at : wild.start()]) + MEANING.get(found, f"(?!/)[{in_set}]")
         at = wild.end()
     folder = "" if WILD.search(glob.rpartition("/")[2]) else "(?:/.*)?"
-    return re.compile(expression + re.escape(glob[at:]) + folder, re.DOTALL)
+    return f"(?:{expression}{re.escape(glob[at:])}{folder})"
 
 
 def _glob(value: str) -> str:
@@ -154,7 +147,7 @@ def _glob(value: str) -> str:
     if not glob:
         raise QuestionError(f"--source {value!r}", "it names nothing", "write a path or a glob, such as 'docs/**/*.md'")
     try:
-        _pattern(glob)
+        re.compile(_expression(glob))
     except re.error as error:
         raise QuestionError(f"--source {value}", f"no glob ({error})", "put * or ? in the bracket's place") from None
     return str(Path(glob).expanduser()) if glob.startswith("~") else glob
