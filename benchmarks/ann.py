@@ -27,7 +27,7 @@ import numpy as np
 
 DEPTH = 10  # of recall@10
 QUERIES = 200
-SCALE = 0.5  # of the differences; `data` prints what it does to the distances
+SCALE = 0.3  # of the differences; `data` prints what it does to the distances
 MOST_SECONDS = 600  # for a method at a size
 CORES = os.cpu_count() or 1
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # of numpy and faiss
