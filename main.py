@@ -27,7 +27,7 @@ from terminal import (
 )
 
 if TYPE_CHECKING:
-    from chains.query_rewriting import Turn
+    from chains.queries import Turn
     from chains.rag import Answer
 
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
@@ -151,13 +151,14 @@ def search(
     settings = _settings()
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
-        passages = [
-            passage_fields(n, p)
-            for n, p in enumerate(pipeline.build_search(settings, index, limit=k).invoke([query]), 1)
-        ]
+        queries = pipeline.build_rewriter(settings, index).invoke({"question": query, "history": []})
+        found = pipeline.build_search(settings, index, limit=k).invoke(queries)
+        passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
     if as_json:
         print_json({"query": query, "passages": passages})
         return
+    if queries[0].text != query:
+        log.print(f"(searched: {queries[0].text})", markup=False)
     for passage in passages:
         out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
         out.print(passage["text"], markup=False)

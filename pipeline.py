@@ -19,14 +19,21 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 
 import models
+from chains.decomposition import build_decomposer
 from chains.evidence import build_highlighter, show_best_sentence
+from chains.expansion import build_expander
+from chains.follow_ups import build_follow_up
 from chains.llm import load_chat_model
 from chains.post_filter import check, lacks_evidence
+from chains.queries import Draft, Query
 from chains.query_rewriting import build_query_rewriter
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
 from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
+from chains.spelling import build_corrector, build_speller
+from chains.synonyms import build_synonyms, load_synonyms
+from errors import ModelError
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,
@@ -46,7 +53,8 @@ Chain = Runnable[dict[str, Any], dict[str, Any]]
 # Under this many weights a model reads the best sentence only. SmolLM2-135M, given four passages of xquad en, says the
 # reference answer in 25 % of cases; given the best sentence, in 50 %, at a tenth of the time (benchmarks/README.md).
 SMALL_MODEL = 1_000_000_000
-Search = Runnable[Sequence[str], list[Document]]  # queries → passages, the first query being the one to rank for
+QUERY_SECONDS = 20.0  # that a server may take to write a query
+Search = Runnable[Sequence[Query], list[Document]]  # queries → passages, the first query being the one to rank for
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,39 @@ def build_search(settings: Settings, index: Index, *, limit: int) -> Search:
     return _with_query(find) | reranker
 
 
+def build_rewriter(settings: Settings, index: Index, llm: BaseChatModel | None = None) -> Runnable[Any, list[Query]]:
+    """Return the first part of the chain: {"question", "history"} → the queries to search with.
+
+    Without `llm` the rules rewrite follow-ups, and nothing is expanded.
+    """
+    failures: tuple[type[Exception], ...] = (ModelError,)
+    options: dict[str, Any] = {}
+    if settings.model_url:
+        from openai import OpenAIError
+
+        failures, options = (*failures, OpenAIError), {"timeout": QUERY_SECONDS}
+    steps: list[Runnable[Draft, Draft]] = []
+    if settings.rewrite != "off":
+        writer = llm if settings.rewrite == "model" else None
+        steps.append(build_follow_up(llm=writer, prompt=load_prompt("condense"), failures=failures, **options))
+    if settings.correct:
+        known = lambda: load_token_counter(embedder_folder(settings))[0].whole_words()  # noqa: E731
+        steps.append(build_corrector(build_speller(index.store.dictionary, known)))
+    if settings.decompose:
+        steps.append(build_decomposer())
+    if settings.synonyms:
+        steps.append(build_synonyms(load_synonyms(ROOT / Path(settings.synonyms).expanduser())))
+    if settings.expand != "off" and llm:
+        prompt = load_prompt(settings.expand.replace("-", "_"))
+
+        def is_weak(question: str) -> bool:
+            nearest = index.store.dense(index.embeddings.embed_query(question), 1)
+            return not nearest or nearest[0][1] < settings.expand_below
+
+        steps.append(build_expander(settings.expand, llm, prompt, is_weak=is_weak, failures=failures, **options))
+    return build_query_rewriter(steps)
+
+
 @contextmanager
 def open_model(settings: Settings) -> Iterator[ChatModel]:
     """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
@@ -197,7 +238,7 @@ def open_chain(settings: Settings, index: Index) -> Iterator[Chain]:
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""
         )
-        yield _join(settings, no_model, None, "quote")
+        yield _join(settings, index, no_model, None, "quote")
         return
     with open_model(settings) as model:
         style = settings.answer_style
@@ -214,17 +255,19 @@ def open_chain(settings: Settings, index: Index) -> Iterator[Chain]:
             show=show_best_sentence if brief else show_passages,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
-        yield _join(settings, qa, model.llm, style)
+        yield _join(settings, index, qa, model.llm, style)
 
 
-def _with_query(search: Search) -> Runnable[Sequence[str], Any]:
-    first: Callable[[Sequence[str]], str] = itemgetter(0)
+def _with_query(search: Search) -> Runnable[Sequence[Query], Any]:
+    def first(queries: Sequence[Query]) -> str:
+        return queries[0].text
+
     return RunnableParallel(query=RunnableLambda(first), passages=search)
 
 
-def _join(settings: Settings, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
+def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
     return build_rag(
-        rewriter=build_query_rewriter(settings.rewrite, llm=llm, prompt=load_prompt("condense")),
+        rewriter=build_rewriter(settings, index, llm),
         qa=qa,
         check_draft=partial(
             check,

@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from langchain_core.documents import Document
 
 from loaders.catalog import Catalog
 from loaders.changes import Changes, rebuild_keywords
+from loaders.cleaning import searchable
 from loaders.vectorstore import VectorIndex
+from words import words
 
 CATALOG = "catalog.sqlite"
 CHROMA = "chroma"  # the catalog's note of Chroma's directory
@@ -123,6 +126,16 @@ class Store:
     def keyword(self, query: str, limit: int) -> list[tuple[str, float]]:
         """Return (chunk id, BM25 score) of the chunks that hold the query's words."""
         return self.catalog.search_keywords(query, limit)
+
+    def dictionary(self) -> dict[str, int]:
+        """Return the words of the chunks that are searched, in lower case, with how many chunks hold each."""
+        found: Counter[str] = Counter()
+        for source, section, text in self.catalog.rows(
+            "SELECT source, section, text FROM chunks WHERE kept_by IS NULL"
+        ):
+            place = {"source": source, "section": section}
+            found.update(set(words(searchable(Document(page_content=text, metadata=place)))))
+        return dict(found)
 
     def chunks(self, ids: list[str]) -> list[Document]:
         """Return the chunks with these ids."""
