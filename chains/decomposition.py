@@ -13,7 +13,8 @@ SENTENCE = re.compile(r"(?<=？)|(?<=\?)\s+")
 ALONE = "".join(rf"(?<!\b{word})" for word in ("who", "what", "when", "where", "why", "how"))
 JOINED = re.compile(rf"{ALONE},? and (?=(?:who|what|when|where|why|how)\b)", re.IGNORECASE)
 # a name of capitalised words, with small ones only inside: Escape from the Dark
-NAME = r"(?:the )?[^\W\d_a-z][\w.'’&-]*(?:(?: (?:of|the|de|von|from))* [^\W_a-z][\w.'’&-]*)*"
+VERB = r"(?!(?:Are|Is|Was|Were|Do|Does|Did|Has|Have|Can|Which|What|Who|Between|Both|Compare)\b)"
+NAME = rf"(?:the )?{VERB}[^\W\d_a-z][\w.'’&-]*(?:(?: (?:of|the|de|von|from))* [^\W_a-z][\w.'’&-]*)*"
 PAIR = re.compile(rf"\b({NAME}),? (?:and|or|vs\.?|versus) ({NAME})")
 COMPARING = re.compile(r"\b(?:both|between|differ\w*|compar\w+|same|common|similar\w*|or|vs|versus)\b", re.IGNORECASE)
 

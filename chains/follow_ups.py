@@ -47,9 +47,10 @@ RELATIONAL = (
     "advantages? benefits? drawbacks? disadvantages? pros cons downsides? uses? types? kinds? causes? symptoms?"
     " effects? treatments? history origins? purposes? roles? examples? applications? differences? similarities"
     " implications? impacts? significance importance relationship characteristics features? components? elements?"
-    " layers? parts? members? themes? characters? findings? results? objectives? goals? steps? requirements? risks? factors? options?"
-    " costs? prices? levels? sources? alternatives? limitations? limits? stages? rules? methods? variations?"
-    " projects? definition meaning evidence criticism outlook test author founder inventor function ways? ones? places? time"
+    " layers? parts? members? themes? characters? findings? results? objectives? goals? steps? requirements?"
+    " risks? factors? options? costs? prices? levels? sources? alternatives? limitations? limits? stages? rules?"
+    " methods? variations? projects? definition meaning evidence criticism outlook test author founder inventor"
+    " function ways? ones? places? time"
 ).replace(" ", "|")
 ELLIPTIC = re.compile(
     rf"^(?:\w+[.!,] )?(?:what|who|which|describe|tell me about|list|name|explain)\b(?:(?! of | between )[^?.])*"

@@ -24,6 +24,7 @@ AS_TYPED, UNSURE = 0.1, 2.0
 TOKEN = re.compile(r"\S+")
 WORD = re.compile(r"[^\W\d_]+")
 JOINING = re.compile(r"[\d_/\\@#=:+*<>{}\[\]|~^&$%]|\w\.\w")  # what is in a code, a path or an address, not in a word
+ENDING = re.compile(r"(?:e?s|e?d|ing|[eo]rs?|ions?|ly|al)$")  # of English words, after which a stem is left
 KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 NEIGHBOURS = frozenset(frozenset(row[at : at + 2]) for row in KEYS for at in range(len(row) - 1))
 # Natural logarithms of how much likelier than any other edit it is that two letters are swapped, that a neighbouring
@@ -124,9 +125,11 @@ def nearest(word: str, dictionary: Mapping[str, int], by_length: Mapping[int, li
 
 
 def _is_inflection(one: str, two: str) -> bool:
-    """Tell whether one word is the other with an s, or with two letters, at an end: unnecessarily is no misprint."""
+    """Tell whether two words differ in an ending or a prefix only: unnecessarily and bullied are no misprints."""
     short, long = sorted((one, two), key=len)
-    return long == short + "s" or (len(long) - len(short) == 2 and (long.startswith(short) or long.endswith(short)))
+    stem = ENDING.sub("", one)
+    affixed = len(long) - len(short) == 2 and (long.startswith(short) or long.endswith(short))
+    return affixed or (len(stem) >= SHORTEST and stem == ENDING.sub("", two))
 
 
 def _likelihood(typed: str, meant: str) -> float:

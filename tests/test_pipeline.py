@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable
 
 import ingestion
 import pipeline
-from chains.query_rewriting import Turn
+from chains.queries import Query, Turn
 from chains.rag import Answer, ask, stream_answer
 from errors import DocumentError, ModelError, QuestionError, StoreError, StoreMismatch
 from pipeline import Chain, Index
@@ -179,7 +179,7 @@ def test_passages_that_do_not_fit_the_context_are_dropped_and_counted(house: Hou
 
 def test_search_returns_verbatim_passages_best_first_and_no_more_than_asked(house: House) -> None:
     search = pipeline.build_search(house.settings, house.index, limit=3)
-    found = search.invoke(["Who keeps the lighthouse?"])
+    found = search.invoke([Query("Who keeps the lighthouse?")])
     assert len(found) == 3
     assert "Maria Novak" in found[0].page_content
     scores = [d.metadata["score"] for d in found]
