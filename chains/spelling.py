@@ -73,18 +73,11 @@ def build_speller(
     def is_general(word: str) -> bool:
         return word in general() or _without_accents(word) in general()
 
-    @cache
-    def by_length() -> Mapping[int, list[str]]:
-        found: dict[int, list[str]] = defaultdict(list)
-        for word in words():
-            if word.isalpha() and not UNSPACED.search(word):
-                found[len(word)].append(word)
-        return found
+    lexicon = cache(lambda: _sorted_by_shape(words()))
 
     @cache
     def is_covered() -> bool:
-        long = (word for size, group in by_length().items() if size >= SHORTEST for word in group)
-        common = nlargest(COMMON, long, key=words().__getitem__)
+        common = nlargest(COMMON, (word for word in lexicon().words if len(word) >= SHORTEST), key=words().__getitem__)
         return sum(map(is_general, common)) >= COVERED * len(common)
 
     def correct(text: str) -> Correction:
@@ -96,7 +89,7 @@ def build_speller(
         parts, at = [], 0
         for match in unknown:
             word = match.group()
-            better = nearest(word.casefold(), words(), by_length()) if len(word) >= SHORTEST else ""
+            better = nearest(word.casefold(), lexicon()) if len(word) >= SHORTEST else ""
             if better:
                 parts += [text[at : match.start()], better.capitalize() if word[0].isupper() else better]
                 at = match.end()
@@ -105,23 +98,61 @@ def build_speller(
     return correct
 
 
-def nearest(word: str, dictionary: Mapping[str, int], by_length: Mapping[int, list[str]]) -> str:
-    """Return the likeliest word of the dictionary that one edit (two in a long word) turns into `word`, or "".
+class Lexicon(NamedTuple):
+    """Words with how many chunks hold each, the letters of each script, and the words by first letter and length."""
+
+    words: Mapping[str, int]
+    letters: Mapping[str, set[str]]
+    by_shape: Mapping[tuple[str, int], list[str]]
+
+
+def _sorted_by_shape(dictionary: Mapping[str, int]) -> Lexicon:
+    words = {word: count for word, count in dictionary.items() if word.isalpha() and not UNSPACED.search(word)}
+    letters: dict[str, set[str]] = defaultdict(set)
+    for letter in set().union(*words):
+        letters[_script(letter)].add(letter)
+    by_shape: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for word in words:
+        by_shape[word[0], len(word)].append(word)
+    return Lexicon(words, letters, by_shape)
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").partition(" ")[0]  # LATIN SMALL LETTER A
+
+
+def nearest(word: str, lexicon: Lexicon) -> str:
+    """Return the likeliest word of the lexicon that one edit (two in a long word) turns into `word`, or "".
 
     An edit inserts, deletes or replaces a letter or swaps two neighbours. Likeliest is the highest product of how often
     a word occurs and how common such a misprint is (Kernighan, Church and Gale 1990).
     """
+    found = one_edit(word, lexicon.letters[_script(word[0])]) & lexicon.words.keys()
+    if not found and len(word) >= TWO_EDITS:
+        found = _two_edits(word, lexicon)
+    if not found or any(_is_inflection(word, other) for other in found):
+        return ""
+    return max((math.log(lexicon.words[other]) + _likelihood(word, other), other) for other in found)[1]
+
+
+def one_edit(word: str, letters: Collection[str]) -> set[str]:
+    """Return all that one edit makes of the word: looked up, they cost the same however many words there are."""
+    cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    deleted = {head + tail[1:] for head, tail in cuts if tail}
+    swapped = {head + tail[1] + tail[0] + tail[2:] for head, tail in cuts if len(tail) > 1}
+    replaced = {head + letter + tail[1:] for head, tail in cuts if tail for letter in letters}
+    inserted = {head + letter + tail for head, tail in cuts for letter in letters}
+    return deleted | swapped | replaced | inserted
+
+
+def _two_edits(word: str, lexicon: Lexicon) -> set[str]:
+    """Return the words that two edits make of the word, the first letter being right."""
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    for edits in (1, 2) if len(word) >= TWO_EDITS else (1,):
-        near = [other for size in range(len(word) - edits, len(word) + edits + 1) for other in by_length.get(size, ())]
-        found = [hit[0] for hit in process.extract(word, near, scorer=OSA.distance, score_cutoff=edits, limit=None)]
-        if any(_is_inflection(word, other) for other in found):
-            return ""
-        if found:
-            return max((math.log(dictionary[other]) + _likelihood(word, other), other) for other in found)[1]
-    return ""
+    sizes = range(len(word) - 2, len(word) + 3)
+    near = [other for size in sizes for other in lexicon.by_shape.get((word[0], size), ())]
+    return {hit[0] for hit in process.extract_iter(word, near, scorer=OSA.distance, score_cutoff=2)}
 
 
 def _is_inflection(one: str, two: str) -> bool:
@@ -129,7 +160,7 @@ def _is_inflection(one: str, two: str) -> bool:
     short, long = sorted((one, two), key=len)
     stem = ENDING.sub("", one)
     affixed = len(long) - len(short) == 2 and (long.startswith(short) or long.endswith(short))
-    return affixed or (len(stem) >= SHORTEST and stem == ENDING.sub("", two))
+    return affixed or long == short + "s" or (len(stem) >= SHORTEST and stem == ENDING.sub("", two))
 
 
 def _likelihood(typed: str, meant: str) -> float:

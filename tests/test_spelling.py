@@ -5,9 +5,10 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import OSA
 
 from chains.queries import Query
-from chains.spelling import Correction, build_corrector, build_speller, nearest
+from chains.spelling import Correction, build_corrector, build_speller, one_edit
 
 CORPUS = {"boundary": 40, "layer": 60, "layers": 20, "shock": 30, "heat": 50, "transfer": 45, "flow": 90, "theta": 2}
 CORPUS |= {"these": 80, "kestrel": 3, "größe": 4, "necessarily": 5, "rag_store": 1, "x15": 2, "東京": 3, "when": 30}
@@ -122,18 +123,20 @@ def test_nothing_is_added_where_nothing_is_corrected() -> None:
     assert queries(Correction("typed", sure=True)) == [("typed", 2.0, "question")]
 
 
-def by_length(words: dict[str, int]) -> dict[int, list[str]]:
-    return {n: [word for word in words if len(word) == n] for n in range(30)}
-
-
 def test_the_likeliest_word_weighs_how_common_it_is_against_the_kind_of_misprint() -> None:
-    pair = {"form": 10, "firm": 10, "farm": 60}
-    assert nearest("frim", pair, by_length(pair)) == "firm"  # swapped beats nothing else at one edit
-    pair = {"dome": 10, "done": 12}
-    assert nearest("dobe", pair, by_length(pair)) == "done"  # b and n are neighbours, and it is the commoner one
-    pair = {"sand": 10, "hand": 20}
-    assert nearest("sabd", pair, by_length(pair)) == "sand"
-    assert nearest("zzzz", pair, by_length(pair)) == ""
+    def meant(typed: str, words: dict[str, int]) -> str:
+        return build_speller(lambda: words, set)(typed).text
+
+    assert meant("frim", {"form": 10, "firm": 10, "farm": 60}) == "firm"  # two letters swapped, one edit
+    assert meant("dobe", {"dome": 10, "done": 12}) == "done"  # b and n are neighbours, and it is the commoner one
+    assert meant("sabd", {"sand": 10, "hand": 20}) == "sand"  # the other is two edits away
+    assert meant("bead", {"head": 30, "beak": 10}) == "beak"  # the first letter is seldom wrong
+    assert meant("zzzz", {"sand": 10}) == "zzzz"
+
+
+@given(st.text("abc", min_size=1, max_size=6), st.text("abc", min_size=1, max_size=6))
+def test_one_edit_is_a_distance_of_at_most_one(one: str, two: str) -> None:
+    assert (two in one_edit(one, "abc")) == (OSA.distance(one, two) == 1 or (one == two))
 
 
 @given(st.text(max_size=120))
