@@ -7,7 +7,7 @@ a question   query_rewriting → retrieval → reranking → retrieval_qa → po
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,16 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
 
 import models
-from chains.decomposition import build_decomposer
 from chains.evidence import build_highlighter, show_best_sentence
-from chains.expansion import build_expander
-from chains.follow_ups import build_follow_up
 from chains.llm import load_chat_model
 from chains.post_filter import check, lacks_evidence
-from chains.queries import Draft, Query
+from chains.queries import Query
 from chains.query_rewriting import build_query_rewriter
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
 from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
-from chains.spelling import build_corrector, build_speller
-from chains.synonyms import build_synonyms, load_synonyms
-from errors import ModelError
+from loaders.cleaning import clean
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,
@@ -47,13 +42,13 @@ from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
 from loaders.store import Store
 from prompts import load_prompt
+from questions import query_steps
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
 # Under this many weights a model reads the best sentence only. SmolLM2-135M, given four passages of xquad en, says the
 # reference answer in 25 % of cases; given the best sentence, in 50 %, at a tenth of the time (benchmarks/README.md).
 SMALL_MODEL = 1_000_000_000
-QUERY_SECONDS = 20.0  # that a server may take to write a query
 Search = Runnable[Sequence[Query], list[Document]]  # queries → passages, the first query being the one to rank for
 
 
@@ -77,7 +72,12 @@ class ChatModel:
 
 def embedder_folder(settings: Settings) -> Path:
     """Return the verified folder of the embedder that the settings name."""
-    return models.locate_folder(settings.embedder, base=ROOT, offline=settings.offline)
+    return _verified(settings.embedder, settings.offline)
+
+
+@cache
+def _verified(embedder: str, offline: bool) -> Path:
+    return models.locate_folder(embedder, base=ROOT, offline=offline)  # hashes the weights: 0.1 s
 
 
 def embedder_identity(settings: Settings, *, rebuild: bool = False) -> EmbedderIdentity:
@@ -148,7 +148,7 @@ def build_search(settings: Settings, index: Index, *, limit: int) -> Search:
     """Return the retrieval half of the chain: queries → the best `limit` passages, re-ranked where that is on."""
     embeddings, store = index.embeddings, index.store
     retriever = HybridRetriever(
-        dense=lambda query, count: store.dense(embeddings.embed_query(query), count),
+        dense=lambda query, count: store.dense(embeddings.embed_query(clean(query)), count),  # as chunks are embedded
         keyword=store.keyword,
         fetch=store.chunks,
         candidates=max(settings.candidates, limit),
@@ -170,32 +170,11 @@ def build_rewriter(settings: Settings, index: Index, llm: BaseChatModel | None =
 
     Without `llm` the rules rewrite follow-ups, and nothing is expanded.
     """
-    failures: tuple[type[Exception], ...] = (ModelError,)
-    options: dict[str, Any] = {}
-    if settings.model_url:
-        from openai import OpenAIError
 
-        failures, options = (*failures, OpenAIError), {"timeout": QUERY_SECONDS}
-    steps: list[Runnable[Draft, Draft]] = []
-    if settings.rewrite != "off":
-        writer = llm if settings.rewrite == "model" else None
-        steps.append(build_follow_up(llm=writer, prompt=load_prompt("condense"), failures=failures, **options))
-    if settings.correct:
-        known = lambda: load_token_counter(embedder_folder(settings))[0].whole_words()  # noqa: E731
-        steps.append(build_corrector(build_speller(index.store.dictionary, known)))
-    if settings.decompose:
-        steps.append(build_decomposer())
-    if settings.synonyms:
-        steps.append(build_synonyms(load_synonyms(ROOT / Path(settings.synonyms).expanduser())))
-    if settings.expand != "off" and llm:
-        prompt = load_prompt(settings.expand.replace("-", "_"))
+    def known() -> frozenset[str]:
+        return load_token_counter(embedder_folder(settings))[0].whole_words()
 
-        def is_weak(question: str) -> bool:
-            nearest = index.store.dense(index.embeddings.embed_query(question), 1)
-            return not nearest or nearest[0][1] < settings.expand_below
-
-        steps.append(build_expander(settings.expand, llm, prompt, is_weak=is_weak, failures=failures, **options))
-    return build_query_rewriter(steps)
+    return build_query_rewriter(query_steps(settings, index.store, index.embeddings, known, llm))
 
 
 @contextmanager

@@ -135,6 +135,11 @@ class Settings(BaseSettings):
     least_support: float = Field(
         0.8, ge=0, le=1, description="write: share of a sentence's words that a passage must hold for it to stay."
     )
+    rewrite: str = Field(
+        "rules",
+        pattern="^(off|rules|model)$",
+        description="How a follow-up becomes a stand-alone query: off, rules, or model (rules with quote).",
+    )
     correct: bool = Field(
         True, description="true: misprints in a question are corrected, in the words of the documents only."
     )
@@ -152,11 +157,6 @@ class Settings(BaseSettings):
     )
     expand_below: float = Field(
         0.5, ge=-1, le=1, description="expand: cosine of the nearest passage under which a question finds little."
-    )
-    rewrite: str = Field(
-        "rules",
-        pattern="^(off|rules|model)$",
-        description="How a follow-up becomes a stand-alone query: off, rules, or model (rules with quote).",
     )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")

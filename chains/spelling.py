@@ -107,9 +107,10 @@ class Lexicon(NamedTuple):
 
 
 def _sorted_by_shape(dictionary: Mapping[str, int]) -> Lexicon:
-    words = {word: count for word, count in dictionary.items() if word.isalpha() and not UNSPACED.search(word)}
+    plain = (word for word in dictionary if word.isalpha() and (word.isascii() or not UNSPACED.search(word)))
+    words = {word: dictionary[word] for word in plain}
     letters: dict[str, set[str]] = defaultdict(set)
-    for letter in set().union(*words):
+    for letter in set("".join(words)):
         letters[_script(letter)].add(letter)
     by_shape: dict[tuple[str, int], list[str]] = defaultdict(list)
     for word in words:
