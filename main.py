@@ -27,7 +27,7 @@ from terminal import (
 )
 
 if TYPE_CHECKING:
-    from chains.query_rewriting import Turn
+    from chains.queries import Turn
     from chains.rag import Answer
     from loaders.filters import Filter
 
@@ -189,11 +189,14 @@ def search(
     settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
-        found = pipeline.build_search(settings, index, limit=k, where=where).invoke([query])
+        queries = pipeline.build_rewriter(settings, index).invoke({"question": query, "history": []})
+        found = pipeline.build_search(settings, index, limit=k, where=where).invoke(queries)
         passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
     if as_json:
         print_json({"query": query, "passages": passages})
         return
+    if queries[0].text != query:
+        log.print(f"(searched: {queries[0].text})", markup=False)
     for passage in passages:
         out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
         out.print(passage["text"], markup=False)

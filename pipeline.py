@@ -7,7 +7,7 @@ a question   query_rewriting → retrieval → reranking → retrieval_qa → po
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ import models
 from chains.evidence import build_highlighter, show_best_sentence
 from chains.llm import load_chat_model
 from chains.post_filter import check, lacks_evidence
+from chains.queries import Query
 from chains.query_rewriting import build_query_rewriter
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
 from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
+from loaders.cleaning import clean
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,
@@ -41,13 +43,14 @@ from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
 from loaders.store import Store
 from prompts import load_prompt
+from questions import query_steps
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
 # Under this many weights a model reads the best sentence only. SmolLM2-135M, given four passages of xquad en, says the
 # reference answer in 25 % of cases; given the best sentence, in 50 %, at a tenth of the time (benchmarks/README.md).
 SMALL_MODEL = 1_000_000_000
-Search = Runnable[Sequence[str], list[Document]]  # queries → passages, the first query being the one to rank for
+Search = Runnable[Sequence[Query], list[Document]]  # queries → passages, the first query being the one to rank for
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,12 @@ class ChatModel:
 
 def embedder_folder(settings: Settings) -> Path:
     """Return the verified folder of the embedder that the settings name."""
-    return models.locate_folder(settings.embedder, base=ROOT, offline=settings.offline)
+    return _verified(settings.embedder, settings.offline)
+
+
+@cache
+def _verified(embedder: str, offline: bool) -> Path:
+    return models.locate_folder(embedder, base=ROOT, offline=offline)  # hashes the weights: 0.1 s
 
 
 def embedder_identity(settings: Settings, *, rebuild: bool = False) -> EmbedderIdentity:
@@ -144,7 +152,8 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
     """
     embeddings, store = index.embeddings, index.store
     retriever = HybridRetriever(
-        dense=lambda query, count: store.dense(embeddings.embed_query(query), count, where),
+        # cleaned, as chunks are before they are embedded
+        dense=lambda query, count: store.dense(embeddings.embed_query(clean(query)), count, where),
         keyword=partial(store.keyword, where=where),
         fetch=partial(store.chunks, where=where),
         candidates=max(settings.candidates, limit),
@@ -159,6 +168,18 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
     folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline)
     reranker = build_reranker(folder, candidates=settings.rerank_candidates, limit=limit)
     return _with_query(find) | reranker
+
+
+def build_rewriter(settings: Settings, index: Index, llm: BaseChatModel | None = None) -> Runnable[Any, list[Query]]:
+    """Return the first part of the chain: {"question", "history"} → the queries to search with.
+
+    Without `llm` the rules rewrite follow-ups, and nothing is expanded.
+    """
+
+    def known() -> frozenset[str]:
+        return load_token_counter(embedder_folder(settings))[0].whole_words()
+
+    return build_query_rewriter(query_steps(settings, index.store, index.embeddings, known, llm))
 
 
 @contextmanager
@@ -201,7 +222,7 @@ def open_chain(settings: Settings, index: Index, where: Filter | None = None) ->
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""
         )
-        yield _join(settings, no_model, None, "quote")
+        yield _join(settings, index, no_model, None, "quote")
         return
     with open_model(settings) as model:
         style = settings.answer_style
@@ -218,17 +239,19 @@ def open_chain(settings: Settings, index: Index, where: Filter | None = None) ->
             show=show_best_sentence if brief else show_passages,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
-        yield _join(settings, qa, model.llm, style)
+        yield _join(settings, index, qa, model.llm, style)
 
 
-def _with_query(search: Search) -> Runnable[Sequence[str], Any]:
-    first: Callable[[Sequence[str]], str] = itemgetter(0)
+def _with_query(search: Search) -> Runnable[Sequence[Query], Any]:
+    def first(queries: Sequence[Query]) -> str:
+        return queries[0].text
+
     return RunnableParallel(query=RunnableLambda(first), passages=search)
 
 
-def _join(settings: Settings, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
+def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
     return build_rag(
-        rewriter=build_query_rewriter(settings.rewrite, llm=llm, prompt=load_prompt("condense")),
+        rewriter=build_rewriter(settings, index, llm),
         qa=qa,
         check_draft=partial(
             check,

@@ -146,6 +146,24 @@ class Settings(BaseSettings):
         pattern="^(off|rules|model)$",
         description="How a follow-up becomes a stand-alone query: off, rules, or model (rules with quote).",
     )
+    correct: bool = Field(
+        True, description="true: misprints in a question are corrected, in the words of the documents only."
+    )
+    synonyms: str = Field(
+        "", description="File of words that mean the same: a group a line, with commas between them. Empty: none."
+    )
+    decompose: bool = Field(
+        False, description="true: the parts of a question that compares or joins several are searched for too."
+    )
+    expand: str = Field(
+        "off",
+        pattern="^(off|multi-query|hyde)$",
+        description="What the model writes to search with beside a question that finds little: off, multi-query (the "
+        "question in other words), or hyde (a passage that might answer it).",
+    )
+    expand_below: float = Field(
+        0.5, ge=-1, le=1, description="expand: cosine of the nearest passage under which a question finds little."
+    )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")
 

@@ -17,7 +17,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
-    from chains.query_rewriting import Turn
+    from chains.queries import Turn
     from chains.rag import Answer
     from loaders.sync import SyncReport
 

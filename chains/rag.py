@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrou
 
 from chains.evidence import best_sentence
 from chains.post_filter import Checked
-from chains.query_rewriting import Turn, normalise
+from chains.queries import Query, Turn, normalise
 from chains.trace import Trace
 from errors import QuestionError
 
@@ -54,7 +54,7 @@ class Answer:
 
 def build_rag(
     *,
-    rewriter: Runnable[Any, list[str]],
+    rewriter: Runnable[Any, list[Query]],
     qa: Runnable[dict[str, Any], dict[str, Any]],
     check_draft: Callable[[str, str, list[Document]], Checked],
 ) -> Runnable[dict[str, Any], dict[str, Any]]:
@@ -69,7 +69,7 @@ def build_rag(
         checked = check_draft(state["result"], state["query"], passages)
         return Answer(
             question=state["question"],
-            queries=tuple(state["queries"]),
+            queries=tuple(query.text for query in state["queries"]),
             answer=checked.text,
             sources=tuple(_source(number, passage) for number, passage in enumerate(passages, 1)),
             cited=checked.cited,
@@ -80,7 +80,7 @@ def build_rag(
 
     return (
         RunnablePassthrough.assign(queries=rewriter)
-        | RunnablePassthrough.assign(query=lambda state: state["queries"][0])
+        | RunnablePassthrough.assign(query=lambda state: state["queries"][0].text)
         | qa
         | RunnablePassthrough.assign(answer=RunnableLambda(finish, name="check"))
     )

@@ -6,6 +6,8 @@ from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
+from chains.queries import Query
+
 Hits = list[tuple[str, float]]  # (chunk id, score), best first
 Leg = Callable[[str, int], Hits]  # query, how many at most
 Fetch = Callable[[list[str]], list[Document]]  # ids → chunks, in the same order
@@ -25,16 +27,22 @@ class HybridRetriever(BaseRetriever):
     candidates: int = 100
     keyword_weight: float = 0.5
 
-    def search(self, queries: Sequence[str]) -> list[Document]:
-        """Return the best `limit` passages for all the queries together; each query counts alike."""
+    def search(self, queries: Sequence[Query]) -> list[Document]:
+        """Return the best `limit` passages for all queries together, each by its weight in the legs that read it."""
         fused: dict[str, float] = {}
         cosine: dict[str, float] = {}
         bm25: dict[str, float] = {}
+        dense_sum = sum(query.weight for query in queries if query.dense)
+        keyword_sum = sum(query.weight for query in queries if query.keyword)
         for query in queries:
-            dense = self.dense(query, self.candidates) if self.keyword_weight < 1 else []
-            keyword = self.keyword(query, self.candidates) if self.keyword_weight > 0 else []
-            for id_, score in fuse(dense, keyword, self.keyword_weight):
-                fused[id_] = fused.get(id_, 0.0) + score / len(queries)
+            dense = self.dense(query.text, self.candidates) if query.dense and self.keyword_weight < 1 else []
+            keyword = self.keyword(query.text, self.candidates) if query.keyword and self.keyword_weight > 0 else []
+            for hits, total in (
+                (fuse(dense, [], self.keyword_weight), dense_sum),
+                (fuse([], keyword, self.keyword_weight), keyword_sum),
+            ):
+                for id_, score in hits:
+                    fused[id_] = fused.get(id_, 0.0) + score * query.weight / total
             for seen, hits in ((cosine, dense), (bm25, keyword)):
                 for id_, score in hits:
                     seen[id_] = max(score, seen.get(id_, score))
@@ -46,7 +54,7 @@ class HybridRetriever(BaseRetriever):
         return passages
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        return self.search([query])
+        return self.search([Query(query)])
 
 
 def fuse(dense: Hits, keyword: Hits, keyword_weight: float) -> Hits:

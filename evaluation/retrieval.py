@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from chains.queries import Query, normalise
 from errors import EvaluationError, one_line
 from ingestion import ingest
 from loaders.sync import Progress
@@ -119,10 +119,10 @@ def _search_all(settings: Settings, judged: list[tuple[str, str]], names: dict[s
         search = build_search(
             settings, index, limit=2 * DEPTH
         )  # more chunks than documents: some documents have several
-        search.invoke(["warm-up"])
+        search.invoke([Query("warm-up")])
         for query_id, text in judged:
             began = time.perf_counter()
-            passages = search.invoke([re.sub(r"\s+", " ", text).strip()])
+            passages = search.invoke([Query(normalise(text))])
             milliseconds.append((time.perf_counter() - began) * 1000)
             ranked: dict[str, float] = {}
             for passage in passages:  # best first: a document's first chunk is its best

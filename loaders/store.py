@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from loaders.changes import Changes, rebuild_keywords
 from loaders.filters import Allowed, Filter, resolve
 from loaders.indexes import DEFAULT, FOLDERS, VectorIndex, open_vectors
 from loaders.nearest import Hits, nearest_allowed
+from loaders.cleaning import searchable
+from words import words
 
 CATALOG = "catalog.sqlite"
 INDEX = "index"  # the catalog's note of the vector index's directory
@@ -151,6 +154,16 @@ class Store:
         """Return the chunks with these ids; other sources that hold the same text are named if they are allowed."""
         allowed = self.allowed(where)
         return self.catalog.chunks(ids, allowed.sources if allowed else None)
+
+    def dictionary(self) -> dict[str, int]:
+        """Return the words of the chunks that are searched, in lower case, with how many chunks hold each."""
+        found: Counter[str] = Counter()
+        for source, section, text in self.catalog.rows(
+            "SELECT source, section, text FROM chunks WHERE kept_by IS NULL"
+        ):
+            place = {"source": source, "section": section}
+            found.update(set(words(searchable(Document(page_content=text, metadata=place)))))
+        return dict(found)
 
 
 def needs_repair(directory: Path, kind: str) -> bool:

@@ -48,6 +48,14 @@ class TokenCounter:
                 found.extend([at + offset for offset in offsets])
         return found
 
+    def whole_words(self) -> frozenset[str]:
+        """Return the words, in lower case, that are a token each: the commonest of the model's languages."""
+        tokens = self.tokenizer.get_vocab()
+        starts = ("\u0120", "\u2581")  # byte-level BPE and SentencePiece mark where a word begins, WordPiece where not
+        marked = [token[1:] for token in tokens if token.startswith(starts)]
+        words = marked or [token for token in tokens if not token.startswith("##")]
+        return frozenset(word.casefold() for word in words if word.isalpha())
+
     def _offsets(self, word: str) -> tuple[int, ...]:
         found: list[int] = []
         for first, last in self.tokenizer.encode(self._lead + word, add_special_tokens=False).offsets:

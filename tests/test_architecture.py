@@ -25,6 +25,7 @@ CORE = {
     "terminal",
     "ingestion",
     "pipeline",
+    "questions",
     "settings",
     "errors",
     "models",
@@ -48,7 +49,8 @@ MAY_IMPORT = {
     "loaders": {"errors", "privacy", "sentences", "words"},
     "chains": {"errors", "privacy", "sentences", "words"},
     "prompts": {"errors", "privacy", "sentences", "words"},
-    "pipeline": {"loaders", "chains", "prompts", "models", "settings", "errors"},
+    "questions": {"loaders", "chains", "prompts", "settings", "errors"},
+    "pipeline": {"questions", "loaders", "chains", "prompts", "models", "settings", "errors"},
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
     "health": {"ingestion", "pipeline", "loaders", "chains", "models", "settings", "errors"},
     "evaluation": {"ingestion", "pipeline", "loaders", "chains", "settings", "errors"},
@@ -123,7 +125,7 @@ def test_the_core_can_be_read_in_an_afternoon() -> None:
     for folder, limit in apart.items():
         assert sum(lines for path, lines in lengths.items() if path.is_relative_to(folder)) <= limit
     core = [path for path in lengths if part(ROOT / path) in CORE and not any(path.is_relative_to(f) for f in apart)]
-    assert sum(lengths[path] for path in core) <= 6300
+    assert sum(lengths[path] for path in core) <= 7000
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "__init__.py"], ids=lambda path: path.name)

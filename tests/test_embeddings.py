@@ -10,6 +10,7 @@ from langchain_core.embeddings import Embeddings
 
 from errors import ModelError
 from loaders.embeddings import ONNX_INT8, TORCH, choose_backend, identify_embedder, load_embeddings, load_token_counter
+from loaders.tokens import TokenCounter
 from models import PACKAGED
 
 TEXTS = ["A cat sleeps on the sofa.", "Inflation rose in March.", "x", "word " * 600]
@@ -61,6 +62,23 @@ def test_the_token_counter_counts_what_the_model_reads(embeddings: Embeddings, e
     for text in [*TEXTS, "", "Das Übermaß, 東京都 und e\u0301!", "antidisestablishmentarianism " * 9, "a" * 300]:
         assert count_tokens(text) == len(tokenizer(text, add_special_tokens=False, truncation=False)["input_ids"])
     assert longest == embeddings._client.max_seq_length - 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "vocabulary",
+    [
+        ["the", "##ing", "Kind", "5", "[PAD]"],
+        ["the", "\u2581the", "\u2581Kind", "\u25815"],
+        ["\u0120the", "\u0120Kind", "ing"],
+    ],
+)
+def test_whole_words_are_those_that_the_tokenizer_marks_so(vocabulary: list[str], tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    model = WordLevel({token: number for number, token in enumerate(vocabulary)}, unk_token=vocabulary[0])
+    Tokenizer(model).save(str(tmp_path / "tokenizer.json"))
+    assert TokenCounter(tmp_path / "tokenizer.json").whole_words() == {"the", "kind"}
 
 
 def test_words_beyond_the_longest_passage_are_not_read(embeddings: Embeddings, embedder_folder: Path) -> None:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
 import ingestion
 import pipeline
-from chains.query_rewriting import Turn
+from chains.queries import Query, Turn
 from chains.rag import Answer, ask, stream_answer
 from errors import DocumentError, ModelError, QuestionError, StoreError, StoreMismatch
 from pipeline import Chain, Index
@@ -179,7 +181,7 @@ def test_passages_that_do_not_fit_the_context_are_dropped_and_counted(house: Hou
 
 def test_search_returns_verbatim_passages_best_first_and_no_more_than_asked(house: House) -> None:
     search = pipeline.build_search(house.settings, house.index, limit=3)
-    found = search.invoke(["Who keeps the lighthouse?"])
+    found = search.invoke([Query("Who keeps the lighthouse?")])
     assert len(found) == 3
     assert "Maria Novak" in found[0].page_content
     scores = [d.metadata["score"] for d in found]
@@ -252,3 +254,46 @@ def test_another_embedder_is_refused_until_a_rebuild_and_a_removed_file_is_never
     rebuilt = ingestion.ingest(other, [folder], rebuild=True)
     assert (rebuilt.read, rebuilt.failed) == (1, [])
     assert sources(other) == {"page.html"}
+
+
+def test_a_misprint_is_corrected_in_the_words_of_the_documents_and_said(house: House) -> None:
+    typed = "How many litres of water does the ketlte Orion hold?"
+    found = ask(house.chain, typed)
+    assert (found.question, found.queries) == (typed, (QUESTION, typed))
+    assert found.sources[0].text == "The kettle Orion holds 3 litres of water."
+
+
+def test_every_step_can_be_switched(house: House, tmp_path: Path) -> None:
+    synonyms = tmp_path / "synonyms.txt"
+    synonyms.write_text("kettle, boiler\n", encoding="utf-8")
+
+    def made_by(question: str, **options: Any) -> list[str]:
+        settings = house.settings.model_copy(update=options)
+        rewriter = pipeline.build_rewriter(settings, house.index)
+        history: list[Turn] = [{"question": "What is the kettle Orion?", "answer": ""}]
+        return [query.made_by for query in rewriter.invoke({"question": question, "history": history})]
+
+    assert made_by("Who sold ketlte Vega?") == ["correction", "question"]
+    assert made_by("Who sold ketlte Vega?", correct=False) == ["question"]
+    assert made_by("Who built it?") == ["follow-up", "question"]
+    assert made_by("Who built it?", rewrite="off") == ["question"]
+    assert made_by("Who sold the kettle?", synonyms=str(synonyms)) == ["question", "synonyms"]
+    assert made_by("Is Orion or Vega older?", decompose=True) == ["question", "decomposition", "decomposition"]
+    assert made_by("Is Orion or Vega older?", expand="hyde") == ["question"]  # no model, nothing is expanded
+
+
+def test_the_dictionary_counts_the_chunks_that_hold_a_word(house: House) -> None:
+    words = house.index.store.dictionary()
+    assert words["kettle"] == 1
+    assert words["otto"] == 1
+    assert "kettles" not in words
+
+
+def test_a_model_adds_queries_only_where_little_is_found(house: House, llm: BaseChatModel) -> None:
+    def queries(question: str, below: float) -> int:
+        settings = house.settings.model_copy(update={"expand": "hyde", "expand_below": below})
+        rewriter = pipeline.build_rewriter(settings, house.index, llm)
+        return len(rewriter.invoke({"question": question, "history": []}))
+
+    assert queries(QUESTION, 0.2) == 1
+    assert queries(QUESTION, 1.0) == 2

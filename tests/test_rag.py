@@ -12,8 +12,10 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.evidence import build_highlighter
+from chains.follow_ups import build_follow_up
 from chains.post_filter import REFUSAL, check
-from chains.query_rewriting import Turn, build_query_rewriter
+from chains.queries import Query, Turn
+from chains.query_rewriting import build_query_rewriter
 from chains.rag import Answer, ask, build_rag, check_question, stream_answer
 from chains.retrieval_qa import RetrievalQA
 from errors import QuestionError
@@ -34,13 +36,13 @@ def passages() -> list[Document]:
 
 
 def rag(drafts: Iterable[str], embeddings: Embeddings, found: list[Document] | None = None) -> Runnable[Any, Any]:
-    def search(queries: list[str]) -> Any:
-        return {"query": queries[0], "passages": passages() if found is None else found}
+    def search(queries: list[Query]) -> Any:
+        return {"query": queries[0].text, "passages": passages() if found is None else found}
 
     searched = RunnableLambda(search) | build_highlighter(embeddings)
     llm = GenericFakeChatModel(messages=iter([AIMessage(draft) for draft in drafts]))
     return build_rag(
-        rewriter=build_query_rewriter("rules"),
+        rewriter=build_query_rewriter([build_follow_up()]),
         qa=RetrievalQA.from_llm(llm, searched, prompt=load_prompt("answer"), search_key="queries"),
         check_draft=partial(check, least_evidence=0.35, least_support=0.8),
     )

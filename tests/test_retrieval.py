@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
+from chains.queries import Query
 from chains.retrieval import Hits, HybridRetriever, fuse
 
 DENSE: Hits = [("a", 0.9), ("b", 0.7), ("c", 0.5)]
@@ -111,17 +112,27 @@ def test_several_queries_count_alike() -> None:
     several = HybridRetriever(
         dense=lambda q, n: hits[q], keyword=must_not_be_called, fetch=documents, limit=9, keyword_weight=0
     )
-    scores = {d.id: d.metadata["score"] for d in several.search(["one", "two"])}
+    scores = {d.id: d.metadata["score"] for d in several.search([Query("one"), Query("two")])}
     assert scores["a"] == pytest.approx(0.5)
     assert scores["b"] == pytest.approx((8 / 9 + 1) / 2)
     assert scores["d"] == pytest.approx(1 / 6)
     assert next(iter(scores)) == "b"
-    best_cosine = {d.id: d.metadata["dense"] for d in several.search(["one", "two"])}
+    best_cosine = {d.id: d.metadata["dense"] for d in several.search([Query("one"), Query("two")])}
     assert best_cosine["b"] == 0.8
-    same_twice = several.search(["one", "one"])
+    same_twice = several.search([Query("one"), Query("one")])
     assert [(d.id, d.metadata["score"]) for d in same_twice] == [
-        (d.id, pytest.approx(d.metadata["score"])) for d in several.search(["one"])
+        (d.id, pytest.approx(d.metadata["score"])) for d in several.search([Query("one")])
     ]
+
+
+def test_a_query_counts_by_its_weight_in_the_legs_that_read_it() -> None:
+    hits: dict[str, Hits] = {"one": [("a", 1.0), ("b", 0.5), ("z", 0.0)], "two": [("b", 8.0), ("c", 4.0), ("z", 0.0)]}
+    legs = HybridRetriever(dense=lambda q, n: hits[q], keyword=lambda q, n: hits[q], fetch=documents, limit=9)
+    scores = {d.id: d.metadata["score"] for d in legs.search([Query("one", 3.0), Query("two", 1.0, dense=False)])}
+    # dense: "one" alone; keyword: three quarters "one", a quarter "two"
+    assert scores["a"] == pytest.approx(0.5 * 1 + 0.5 * 0.75)
+    assert scores["b"] == pytest.approx(0.5 * 0.5 + 0.5 * (0.75 * 0.5 + 0.25 * 1))
+    assert scores["c"] == pytest.approx(0.5 * 0.25 * 0.5)
 
 
 async def test_it_is_a_langchain_retriever() -> None:
