@@ -21,7 +21,8 @@ FEWEST = 20  # groups
 TOKENS = 96  # of question and passage together, special ones included
 GROUPS = 4  # a step
 WRONG = 3  # passages of a group in a step, drawn anew each time
-RATE = 1e-4
+RATE, HEAD_RATE = 2e-4, 1e-3
+WARM_UP = 20  # steps
 PRIOR = 4.0  # weight of the search's own score in the softmax
 Progress = Callable[[int, int, float], None]  # steps done, steps in all, mean loss of late
 
@@ -134,7 +135,13 @@ def _fit(
 ) -> float:
     import torch
 
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01)
+    body = {id(weights) for weights in model.base_model.encoder.parameters()}
+    free = [weights for weights in model.parameters() if weights.requires_grad]
+    parts = [  # what the pretrained model lacks has further to go
+        {"params": [weights for weights in free if id(weights) in body], "rate": RATE},
+        {"params": [weights for weights in free if id(weights) not in body], "rate": HEAD_RATE},
+    ]
+    optimiser = torch.optim.AdamW(parts, lr=RATE, weight_decay=0.01)
     draw, began, recent = random.Random(seed), time.monotonic(), 0.0  # noqa: S311  (an order, not a secret)
     order = [at for _ in range(epochs) for at in draw.sample(range(len(groups)), len(groups))]
     steps = [order[at : at + GROUPS] for at in range(0, len(order), GROUPS)]
@@ -143,8 +150,8 @@ def _fit(
         share = max((done - 1) / len(steps), (time.monotonic() - began) / seconds)
         if share >= 1:
             break
-        for setting in optimiser.param_groups:
-            setting["lr"] = RATE * min(1.0, done / 40) * (1 - share)
+        for part in optimiser.param_groups:
+            part["lr"] = part["rate"] * min(1.0, done / WARM_UP) * (1 - share)
         loss = _loss(model, tokenizer, [_drawn(groups[at], draw) for at in step])
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
