@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableLambda
 from chains.reranking import build_reranker, cross_encoder
 from errors import EvaluationError
 from ingestion import ingest
+from pipeline import Search
 from settings import load_settings
 from training.mining import Group, Question, mine, read_questions
 from training.reranker import reciprocal_ranks, train_cross_encoder, train_reranker
@@ -50,7 +51,7 @@ def test_right_passages_hold_an_answer_and_wrong_ones_do_not() -> None:
         found("3", "/docs/a.md", "The fee is 12 Euros a day."),
         found("4", "/docs/c.md", "Nothing here."),
     ]
-    search = RunnableLambda(lambda queries: passages)
+    search: Search = RunnableLambda(lambda queries: passages)
     asked = Question("How much?", frozenset({"a.md"}), ("12 euros",))
     groups = mine(search, [asked], wrong=2)
     assert [group.passages for group in groups] == [
@@ -82,7 +83,7 @@ def test_what_it_learns_is_what_the_re_ranker_uses(embedder_folder: Path, tmp_pa
         embedder_folder,
         tmp_path / "model",
         layers=1,
-        minutes=1,
+        minutes=10,
         epochs=8,
         on_progress=lambda done, total, loss: told.append((done, total)),
     )
