@@ -2,11 +2,11 @@
 
     python benchmarks/reranking.py FOLDER… --kinds light,words,neighbours,maxsim [--stores KEPT] [--sample 60]
 
-Kinds: light (the default), its two halves, plain smoothing over neighbours, maxsim (late interaction over the
-embedder's own token vectors), static (the same over its word vectors, which need no encoder), likelihood (of the question, given
-the passage, by the chat model), or the folder of a cross-encoder. The first 30 passages are put in a new order; a
-document counts as its best passage; the interval is a paired bootstrap of the difference in nDCG@10. A store that is
-kept under the name of its folder in KEPT is not built again.
+Kinds: light (the default), its two halves words and neighbours, smoothed (plain smoothing over neighbours), maxsim (late
+interaction over the embedder's own token vectors), static (the same over its word vectors, which need no encoder),
+likelihood (of the question, given the passage, by the chat model), or the folder of a cross-encoder. The first 30
+passages are put in a new order; a document counts as its best passage; the interval is a paired bootstrap of the
+difference in nDCG@10. A store that is kept under the name of its folder in KEPT is not built again.
 """
 
 import argparse
@@ -204,9 +204,8 @@ def main() -> None:
     parser.add_argument("--stores", type=Path)
     parser.add_argument("--sample", type=int, default=0)
     options = parser.parse_args()
-    print(
-        "| set | kind | nDCG@10 | change | 95 % interval | MRR@10 | change | ms, p50 |\n|---|---|---|---|---|---|---|---|"
-    )
+    print("| set | kind | nDCG@10 | change | 95 % interval | MRR@10 | change | ms, p50 |")
+    print("|---" * 8 + "|")
     for folder in options.folders:
         name = f"{folder.parent.name}-{folder.name}" if folder.name == "retrieval" else folder.name
         with tempfile.TemporaryDirectory() as scratch:
