@@ -2,8 +2,8 @@
 
     python benchmarks/reranking.py FOLDER… --kinds light,words,neighbours,maxsim [--stores KEPT] [--sample 60]
 
-Kinds: light (the default), its two halves words and neighbours, smoothed (plain smoothing over neighbours), maxsim (late
-interaction over the embedder's own token vectors), static (the same over its word vectors, which need no encoder),
+Kinds: light (the default), its two halves words and neighbours, smoothed (plain smoothing over neighbours), maxsim
+(late interaction over the embedder's own token vectors), static (the same over its word vectors: no encoder),
 likelihood (of the question, given the passage, by the chat model), or the folder of a cross-encoder. The first 30
 passages are put in a new order; a document counts as its best passage; the interval is a paired bootstrap of the
 difference in nDCG@10. A store that is kept under the name of its folder in KEPT is not built again.

@@ -27,7 +27,7 @@ def build_reranker(
     """Return a Runnable that puts the first `candidates` passages in the order of `score` and keeps `limit` of all.
 
     Its score becomes `metadata["score"]`; `metadata["fused"]` keeps the one before. Passages that were not read stay
-    behind the others.
+    behind the others, their scores moved down as far as that takes.
 
     budget_ms: the longest that it may take, 0 for no end. It reads `batch` passages at a time and stops before a batch
     that would end too late, judged by the one before it. Then nothing of what it read counts and the search's order
@@ -39,7 +39,10 @@ def build_reranker(
         scores = _within(score, ranked["query"], head, batch, budget_ms / 1000 or float("inf"))
         if len(scores) < len(head):
             return ranked["passages"][:limit]
-        for passage, new in zip(head, scores, strict=True):
+        before = [passage.metadata["score"] for passage in tail]
+        down = max(0.0, before[0] - min(scores)) if head and tail else 0.0
+        scores += [old - down for old in before]
+        for passage, new in zip(ranked["passages"], scores, strict=True):
             # equal texts differ behind the fifth digit, by place in the batch
             passage.metadata |= {"score": round(new, 5), "fused": passage.metadata["score"]}
         head.sort(key=lambda passage: -passage.metadata["score"])  # a stable sort: ties keep their order

@@ -77,11 +77,13 @@ def test_the_order_and_the_scores_are_the_cross_encoders(folder: Path) -> None:
     assert [d.id for d in found] != [str(n) for n in range(5)], "the test needs an order that changes"
 
 
-def test_passages_behind_the_candidates_keep_their_order_and_their_scores(folder: Path) -> None:
+def test_passages_behind_the_candidates_keep_their_order_and_stay_below(folder: Path) -> None:
     expected = scores_by_transformers(folder)
     found = build(folder, 2, 5).invoke({"query": QUERY, "passages": passages()})
     assert [d.id for d in found] == [*sorted("01", key=lambda id_: -expected[id_]), "2", "3", "4"]
-    assert [d.metadata["score"] for d in found[2:]] == [0.5, 0.5, 0.5]
+    below = min(0.5, *(expected[id_] for id_ in "01"))
+    assert [d.metadata["score"] for d in found[2:]] == pytest.approx([below] * 3, abs=1e-4)
+    assert [d.metadata["fused"] for d in found] == [0.5] * 5
 
 
 def test_limit_cuts_after_re_ranking(folder: Path) -> None:
