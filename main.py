@@ -41,6 +41,8 @@ index_app = typer.Typer(help="Mend the index.", no_args_is_help=True)
 app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
 app.add_typer(evaluate_app, name="evaluate")
+train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)
+app.add_typer(train_app, name="train")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Sources = Annotated[
@@ -296,6 +298,37 @@ def evaluate_retrieval(
     for name, value in scores.items():
         if name != "settings":
             out.print(f"{name:>14}  {value}")
+
+
+@train_app.command("reranker")
+def train_reranker(
+    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
+    folder: Annotated[Path, typer.Argument(help="Where the cross-encoder goes; RAG_RERANKER names it then.")],
+    layers: Annotated[int, typer.Option(min=1, max=12, help="Layers of the embedder that it keeps.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Train a small cross-encoder that re-orders passages."""
+    try:
+        from training import reranker
+    except ModuleNotFoundError as error:
+        raise EvaluationError(
+            "training", f"this part is not installed ({error})", "restore the folder training/"
+        ) from None
+    with progress("Training", shown=not as_json, unit="steps") as on_progress:
+        report = reranker.train_reranker(
+            _settings(),
+            questions,
+            folder,
+            layers=layers,
+            minutes=minutes,
+            on_progress=lambda done, total, loss: on_progress(done, total, done),
+        )
+    if as_json:
+        print_json(report)
+        return
+    for name, value in report.items():
+        out.print(f"{name:>14}  {value}", markup=False)
 
 
 @app.command()

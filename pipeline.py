@@ -12,6 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
@@ -20,12 +21,14 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel,
 
 import models
 from chains.evidence import build_highlighter, show_best_sentence
+from chains.light_ranking import light_score
 from chains.llm import load_chat_model
 from chains.post_filter import check, lacks_evidence
 from chains.queries import Query
 from chains.query_rewriting import build_query_rewriter
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
+from chains.reranking import build_reranker, cross_encoder
 from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
 from loaders.cleaning import clean
@@ -151,6 +154,7 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
     `where` says which documents they may come from.
     """
     embeddings, store = index.embeddings, index.store
+    reranks = settings.reranker not in ("", "off")
     retriever = HybridRetriever(
         # cleaned, as chunks are before they are embedded
         dense=lambda query, count: store.dense(embeddings.embed_query(clean(query)), count, where),
@@ -158,16 +162,29 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
         fetch=partial(store.chunks, where=where),
         candidates=max(settings.candidates, limit),
         keyword_weight=settings.keyword_weight,
-        limit=max(limit, settings.rerank_candidates) if settings.reranker else limit,
+        limit=max(limit, settings.rerank_candidates) if reranks else limit,
     )
     find: Search = RunnableLambda(retriever.search, name="find")
-    if not settings.reranker:
-        return find
-    from chains.reranking import build_reranker
+    return _reranked(settings, store, find, limit) if reranks else find
 
+
+def _reranked(settings: Settings, store: Store, find: Search, limit: int) -> Search:
+    """Return `find` with the light re-ranker behind it and, where one is named, a cross-encoder behind that."""
+
+    def vectors(ids: list[str]) -> np.ndarray:
+        keys = store.catalog.vector_keys(ids)
+        known = store.catalog.known_vectors(keys.values())
+        return np.stack([known[keys[id_]] for id_ in ids])
+
+    count = settings.rerank_candidates
+    light = build_reranker(light_score(vectors), candidates=count, limit=limit, batch=count)
+    if settings.reranker == "light":
+        return _with_query(find) | light
     folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline)
-    reranker = build_reranker(folder, candidates=settings.rerank_candidates, limit=limit)
-    return _with_query(find) | reranker
+    everything = build_reranker(light_score(vectors), candidates=count, limit=max(limit, count), batch=count)
+    first = _with_query(find) | everything.with_config(run_name="light")
+    second = build_reranker(cross_encoder(folder), candidates=count, limit=limit, budget_ms=settings.rerank_ms)
+    return _with_query(first) | second
 
 
 def build_rewriter(settings: Settings, index: Index, llm: BaseChatModel | None = None) -> Runnable[Any, list[Query]]:

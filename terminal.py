@@ -61,7 +61,7 @@ def _nothing() -> Iterator[None]:
 
 
 @contextmanager
-def progress(title: str, *, shown: bool) -> Iterator[Any]:
+def progress(title: str, *, shown: bool, unit: str = "chunks") -> Iterator[Any]:
     """Yield an on_progress function that draws a bar with rate and time left on stderr."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -79,7 +79,7 @@ def progress(title: str, *, shown: bool) -> Iterator[Any]:
         task = bar.add_task(title, total=None, rate="")
 
         def on_progress(done: int, total: int, chunks: int) -> None:
-            rate = f"{chunks / (bar.tasks[task].elapsed or 1):.0f} chunks/s"
+            rate = f"{chunks / (bar.tasks[task].elapsed or 1):.0f} {unit}/s"
             bar.update(task, completed=done, total=total, rate=rate)
 
         yield on_progress

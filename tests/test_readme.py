@@ -28,7 +28,7 @@ def test_every_path_of_the_map_exists():
 
 
 def test_every_module_is_on_the_map():
-    folders = ("", "loaders", "chains", "evaluation")
+    folders = ("", "loaders", "chains", "evaluation", "training")
     modules = [path for folder in folders for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"]
     assert [str(p.relative_to(ROOT)) for p in modules if str(p.relative_to(ROOT)) not in mapped_paths()] == []
 
@@ -46,7 +46,7 @@ def test_settings_table_equals_settings():
     assert {key: value.strip() for key, value in rows.items()} == shown
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"main\.py ((?:evaluate )?[a-z]+)", README))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"main\.py ((?:(?:evaluate|train) )?[a-z]+)", README))))
 def test_every_command_exists(command):
     run = subprocess.run(
         [sys.executable, "main.py", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, check=False
