@@ -186,13 +186,14 @@ def search(
 ) -> None:
     """Find passages; no model is asked."""
     import pipeline
+    import searching
     from chains.rag import check_question
 
     settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
-        queries = pipeline.build_rewriter(settings, index).invoke({"question": query, "history": []})
-        found = pipeline.build_search(settings, index, limit=k, where=where).invoke(queries)
+        queries = searching.build_rewriter(settings, index).invoke({"question": query, "history": []})
+        found = searching.build_search(settings, index, limit=k, where=where).invoke(queries)
         passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
     if as_json:
         print_json({"query": query, "passages": passages})

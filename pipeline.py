@@ -4,7 +4,7 @@ a document   files → loaders.parsing → embeddings → store                 
 a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -12,26 +12,18 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
 from chains.evidence import build_highlighter, show_best_sentence
-from chains.light_ranking import light_score
 from chains.llm import load_chat_model
 from chains.post_filter import check, lacks_evidence
-from chains.queries import Query
-from chains.query_rewriting import build_query_rewriter
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
-from chains.reranking import build_reranker, cross_encoder
-from chains.retrieval import HybridRetriever
 from chains.retrieval_qa import RetrievalQA, show_passages
-from loaders.cleaning import clean
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,
@@ -46,22 +38,13 @@ from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
 from loaders.store import Store
 from prompts import load_prompt
-from questions import query_steps
+from searching import Index, build_rewriter, build_search, with_query
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
 # Under this many weights a model reads the best sentence only. SmolLM2-135M, given four passages of xquad en, says the
 # reference answer in 25 % of cases; given the best sentence, in 50 %, at a tenth of the time (benchmarks/README.md).
 SMALL_MODEL = 1_000_000_000
-Search = Runnable[Sequence[Query], list[Document]]  # queries → passages, the first query being the one to rank for
-
-
-@dataclass(frozen=True)
-class Index:
-    """An open store with the embedder that fills and searches it."""
-
-    store: Store
-    embeddings: Embeddings
 
 
 @dataclass(frozen=True)
@@ -145,58 +128,7 @@ def open_index(settings: Settings) -> Iterator[Index]:
     """Open the index for questions."""
     identity = embedder_identity(settings)
     with open_store(settings.store, identity, kind=settings.index) as store:
-        yield Index(store, build_embeddings(settings, identity))
-
-
-def build_search(settings: Settings, index: Index, *, limit: int, where: Filter | None = None) -> Search:
-    """Return the retrieval half of the chain: queries → the best `limit` passages, re-ranked where that is on.
-
-    `where` says which documents they may come from.
-    """
-    embeddings, store = index.embeddings, index.store
-    reranks = settings.reranker not in ("", "off")
-    retriever = HybridRetriever(
-        # cleaned, as chunks are before they are embedded
-        dense=lambda query, count: store.dense(embeddings.embed_query(clean(query)), count, where),
-        keyword=partial(store.keyword, where=where),
-        fetch=partial(store.chunks, where=where),
-        candidates=max(settings.candidates, limit),
-        keyword_weight=settings.keyword_weight,
-        limit=max(limit, settings.rerank_candidates) if reranks else limit,
-    )
-    find: Search = RunnableLambda(retriever.search, name="find")
-    return _reranked(settings, store, find, limit) if reranks else find
-
-
-def _reranked(settings: Settings, store: Store, find: Search, limit: int) -> Search:
-    """Return `find` with the light re-ranker behind it and, where one is named, a cross-encoder behind that."""
-
-    def vectors(ids: list[str]) -> np.ndarray:
-        keys = store.catalog.vector_keys(ids)
-        known = store.catalog.known_vectors(keys.values())
-        return np.stack([known[keys[id_]] for id_ in ids])
-
-    count = settings.rerank_candidates
-    light = build_reranker(light_score(vectors), candidates=count, limit=limit, batch=count)
-    if settings.reranker == "light":
-        return _with_query(find) | light
-    folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline)
-    everything = build_reranker(light_score(vectors), candidates=count, limit=max(limit, count), batch=count)
-    first = _with_query(find) | everything.with_config(run_name="light")
-    second = build_reranker(cross_encoder(folder), candidates=count, limit=limit, budget_ms=settings.rerank_ms)
-    return _with_query(first) | second
-
-
-def build_rewriter(settings: Settings, index: Index, llm: BaseChatModel | None = None) -> Runnable[Any, list[Query]]:
-    """Return the first part of the chain: {"question", "history"} → the queries to search with.
-
-    Without `llm` the rules rewrite follow-ups, and nothing is expanded.
-    """
-
-    def known() -> frozenset[str]:
-        return load_token_counter(embedder_folder(settings))[0].whole_words()
-
-    return build_query_rewriter(query_steps(settings, index.store, index.embeddings, known, llm))
+        yield Index(store, build_embeddings(settings, identity), embedder_folder(settings))
 
 
 @contextmanager
@@ -234,7 +166,7 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
 def open_chain(settings: Settings, index: Index, where: Filter | None = None) -> Iterator[Chain]:
     """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end."""
     highlighter = build_highlighter(index.embeddings)
-    search = _with_query(build_search(settings, index, limit=settings.top_k, where=where)) | highlighter
+    search = with_query(build_search(settings, index, limit=settings.top_k, where=where)) | highlighter
     if settings.answer_style == "quote":
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""
@@ -257,13 +189,6 @@ def open_chain(settings: Settings, index: Index, where: Filter | None = None) ->
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
         yield _join(settings, index, qa, model.llm, style)
-
-
-def _with_query(search: Search) -> Runnable[Sequence[Query], Any]:
-    def first(queries: Sequence[Query]) -> str:
-        return queries[0].text
-
-    return RunnableParallel(query=RunnableLambda(first), passages=search)
 
 
 def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     candidates: int = Field(100, ge=1, le=1000, description="Passages that each search leg (dense, keyword) brings.")
     keyword_weight: float = Field(
-        0.5, ge=0, le=1, description="Share of the keyword leg in the fused score: 0 dense only, 1 keyword only."
+        0.45, ge=0, le=1, description="Share of the keyword leg in the fused score: 0 dense only, 1 keyword only."
     )
     top_k: int = Field(4, ge=1, le=50, description="Passages given to the model.")
     reranker: str = Field(

@@ -21,7 +21,12 @@ def words(text: str) -> list[str]:
 def content_words(text: str) -> set[str]:
     """Return the words that carry meaning, without a final s, so that singular and plural meet; all, if none does."""
     found = set(words(text))
-    return {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in found - STOP_WORDS or found}
+    return set(map(singular, found - STOP_WORDS or found))
+
+
+def singular(word: str) -> str:
+    """Return the word without a final s."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
 
 
 def _pairs(match: re.Match[str]) -> str:

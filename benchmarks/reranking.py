@@ -27,7 +27,8 @@ from chains.light_ranking import lift, light_score, word_gains
 from chains.reranking import Score, cross_encoder, readable
 from evaluation.retrieval import _read, _write_files
 from ingestion import ingest
-from pipeline import Index, build_search, embedder_folder, open_index
+from pipeline import embedder_folder, open_index
+from searching import Index, build_search
 from settings import ROOT, Settings, load_settings
 
 READ, DEPTH = 30, 100

@@ -15,7 +15,8 @@ from statistics import median
 from chains.queries import Query, normalise
 from evaluation.retrieval import DEPTH, _read, _scores, _write_files
 from ingestion import ingest
-from pipeline import build_rewriter, build_search, open_index
+from pipeline import open_index
+from searching import build_rewriter, build_search
 from settings import load_settings
 
 Rewrite = Callable[[str], list[Query]]

@@ -1,7 +1,9 @@
 """Queries come in; passages found by meaning and by words, fused into one ranking, go out."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -9,66 +11,99 @@ from langchain_core.retrievers import BaseRetriever
 from chains.queries import Query
 
 Hits = list[tuple[str, float]]  # (chunk id, score), best first
-Leg = Callable[[str, int], Hits]  # query, how many at most
-Fetch = Callable[[list[str]], list[Document]]  # ids → chunks, in the same order
+Vector = Sequence[float]
+
+
+class Found(NamedTuple):
+    """What the legs brought for one query: by cosine and by BM25; its vector where the dense leg ran, else nothing."""
+
+    query: Query
+    vector: Vector
+    dense: Hits
+    keyword: Hits
 
 
 class HybridRetriever(BaseRetriever):
-    """Find passages by a dense and a keyword leg; `metadata["score"]` is the fused score in [0, 1].
+    """Find passages by a dense and a keyword leg; `metadata["score"]` is the fused score, at most 1.
 
     Each passage also carries `metadata["dense"]` (cosine) and `metadata["keyword"]` (BM25), None where that leg did not
     bring it.
+
+    embed: text → unit vector. nearest: vector, how many → hits. keyword: text, how many → hits. vectors: ids → their
+    unit vectors, a row each. fetch: ids → chunks in the same order.
     """
 
-    dense: Leg
-    keyword: Leg
-    fetch: Fetch
+    embed: Callable[[str], Vector]
+    nearest: Callable[[Vector, int], Hits]
+    keyword: Callable[[str, int], Hits]
+    vectors: Callable[[list[str]], np.ndarray]
+    fetch: Callable[[list[str]], list[Document]]
     limit: int
     candidates: int = 100
-    keyword_weight: float = 0.5
+    keyword_weight: float = 0.45
 
-    def search(self, queries: Sequence[Query]) -> list[Document]:
-        """Return the best `limit` passages for all queries together, each by its weight in the legs that read it."""
-        fused: dict[str, float] = {}
-        cosine: dict[str, float] = {}
-        bm25: dict[str, float] = {}
-        dense_sum = sum(query.weight for query in queries if query.dense)
-        keyword_sum = sum(query.weight for query in queries if query.keyword)
+    def legs(self, queries: Sequence[Query]) -> list[Found]:
+        """Ask each leg for the best `candidates` chunks of every query that it is to read."""
+        found = []
         for query in queries:
-            dense = self.dense(query.text, self.candidates) if query.dense and self.keyword_weight < 1 else []
-            keyword = self.keyword(query.text, self.candidates) if query.keyword and self.keyword_weight > 0 else []
-            for hits, total in (
-                (fuse(dense, [], self.keyword_weight), dense_sum),
-                (fuse([], keyword, self.keyword_weight), keyword_sum),
-            ):
-                for id_, score in hits:
-                    fused[id_] = fused.get(id_, 0.0) + score * query.weight / total
-            for seen, hits in ((cosine, dense), (bm25, keyword)):
-                for id_, score in hits:
-                    seen[id_] = max(score, seen.get(id_, score))
-        best = sorted(fused, key=lambda id_: (-fused[id_], id_))[: self.limit]
-        passages = self.fetch(best)
-        for passage in passages:
-            key = str(passage.id)
-            passage.metadata |= {"score": fused[key], "dense": cosine.get(key), "keyword": bm25.get(key)}
+            dense, vector, keyword = [], (), []
+            if query.dense and self.keyword_weight < 1:
+                vector = self.embed(query.text)
+                dense = self.nearest(vector, self.candidates)
+            if query.keyword and self.keyword_weight > 0:
+                keyword = self.keyword(query.text, self.candidates)
+            found.append(Found(query, vector, dense, keyword))
+        return found
+
+    def fuse(self, found: Sequence[Found]) -> list[Document]:
+        """Return the best `limit` passages of all queries together, each query counting by its weight."""
+        ids = list(dict.fromkeys(id_ for each in found for hits in (each.dense, each.keyword) for id_, _ in hits))
+        total = np.zeros(len(ids))
+        for leg, share, scores in (
+            ("dense", 1 - self.keyword_weight, self._cosines(found, ids)),
+            ("keyword", self.keyword_weight, _matrix([each.keyword for each in found], ids)),
+        ):
+            weights = np.array([each.query.weight if getattr(each.query, leg) else 0.0 for each in found])
+            best = np.maximum(scores.max(axis=1, initial=0.0, keepdims=True), 1e-9)
+            total += share * (weights / (weights.sum() or 1.0)) @ np.clip(scores / best, 0, None)
+        best_first = sorted(range(len(ids)), key=lambda at: (-total[at], ids[at]))[: self.limit]
+        passages = self.fetch([ids[at] for at in best_first])
+        legs = {leg: _highest(getattr(each, leg) for each in found) for leg in ("dense", "keyword")}
+        for passage, at in zip(passages, best_first, strict=True):
+            passage.metadata["score"] = float(total[at])
+            passage.metadata |= {leg: hits.get(ids[at]) for leg, hits in legs.items()}
         return passages
 
+    def _cosines(self, found: Sequence[Found], ids: list[str]) -> np.ndarray:
+        """Return each query's cosine to every candidate, (queries, candidates), also to those of the keyword leg.
+
+        Counted as 0 instead, nDCG@10 is 0.001 (hotpotqa100) to 0.014 (cacm) lower; a missing BM25 score may be 0.
+        """
+        cosines = _matrix([each.dense for each in found], ids)
+        if missing := [at for at in range(len(ids)) if not cosines[:, at].all()]:
+            vectors = self.vectors([ids[at] for at in missing])
+            for row, each in enumerate(found):
+                if len(each.vector):
+                    cosines[row, missing] = vectors @ np.asarray(each.vector, dtype=np.float32)
+        return cosines
+
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        return self.search([Query(query)])
+        return self.fuse(self.legs([Query(query)]))
 
 
-def fuse(dense: Hits, keyword: Hits, keyword_weight: float) -> Hits:
-    """Return the weighted sum of both legs' scores, each scaled to [0, 1] over its hits, best first.
+def _matrix(hits: Sequence[Hits], ids: list[str]) -> np.ndarray:
+    """Return the scores, a row for each query and a column for each id; 0 where a leg did not bring it."""
+    column = {id_: at for at, id_ in enumerate(ids)}
+    scores = np.zeros((len(hits), len(ids)))
+    for row, each in zip(scores, hits, strict=True):
+        for id_, score in each:
+            row[column[id_]] = score
+    return scores
 
-    A chunk that a leg did not bring counts 0 there. This convex combination keeps how far apart the scores are, which
-    reciprocal rank fusion throws away (Bruch, Gai and Ingber 2023, arXiv 2210.11934).
-    """
-    total: dict[str, float] = {}
-    for hits, weight in ((dense, 1 - keyword_weight), (keyword, keyword_weight)):
-        if not hits:
-            continue
-        lowest, highest = hits[-1][1], hits[0][1]
-        for id_, score in hits:
-            scaled = (score - lowest) / (highest - lowest) if highest > lowest else 1.0
-            total[id_] = total.get(id_, 0.0) + weight * scaled
-    return sorted(total.items(), key=lambda hit: (-hit[1], hit[0]))
+
+def _highest(hits: Any) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for each in hits:
+        for id_, score in each:
+            best[id_] = max(score, best.get(id_, score))
+    return best

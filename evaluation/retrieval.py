@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
-from chains.queries import Query, normalise
 from errors import EvaluationError, one_line
 from ingestion import ingest
 from loaders.sync import Progress
-from pipeline import build_search, open_index
+from pipeline import open_index
+from searching import build_rewriter, build_search
 from settings import Settings
 
 DEPTH = 100  # documents ranked for each query
@@ -116,13 +116,12 @@ def _search_all(settings: Settings, judged: list[tuple[str, str]], names: dict[s
     run: Run = {}
     milliseconds = []
     with open_index(settings) as index:
-        search = build_search(
-            settings, index, limit=2 * DEPTH
-        )  # more chunks than documents: some documents have several
-        search.invoke([Query("warm-up")])
+        # more chunks than documents: some documents have several
+        search = build_rewriter(settings, index) | build_search(settings, index, limit=2 * DEPTH)
+        search.invoke({"question": "warm-up", "history": ()})
         for query_id, text in judged:
             began = time.perf_counter()
-            passages = search.invoke([Query(normalise(text))])
+            passages = search.invoke({"question": text, "history": ()})
             milliseconds.append((time.perf_counter() - began) * 1000)
             ranked: dict[str, float] = {}
             for passage in passages:  # best first: a document's first chunk is its best

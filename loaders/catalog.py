@@ -173,10 +173,16 @@ class Catalog:
         return found
 
     def vectors_of(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the vectors (float32, 1-D) of chunks by the chunks' ids, in this order; an unknown id is left out."""
+        """Return the vectors (float32, 1-D) of chunks by the chunks' ids, in this order; an unknown id is left out.
+
+        That of a repeated chunk is the vector of the one that stands for it.
+        """
         found = {}
         for part in batches(ids):
-            joined = "SELECT c.id, v.vector FROM chunks c JOIN vectors v ON v.key = c.vector_key"
+            joined = (
+                "SELECT c.id, v.vector FROM chunks c LEFT JOIN chunks k ON k.rowid = c.kept_by"
+                " JOIN vectors v ON v.key = coalesce(k.vector_key, c.vector_key)"
+            )
             sql = f"{joined} WHERE c.id IN ({_marks(part)})"
             found.update({id_: np.frombuffer(blob, dtype=np.float32) for id_, blob in self.rows(sql, part)})
         return {id_: found[id_] for id_ in ids if id_ in found}

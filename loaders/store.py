@@ -13,10 +13,10 @@ from langchain_core.documents import Document
 
 from loaders.catalog import Catalog
 from loaders.changes import Changes, rebuild_keywords
+from loaders.cleaning import searchable
 from loaders.filters import Allowed, Filter, resolve
 from loaders.indexes import DEFAULT, FOLDERS, VectorIndex, open_vectors
 from loaders.nearest import Hits, nearest_allowed
-from loaders.cleaning import searchable
 from words import words
 
 CATALOG = "catalog.sqlite"
@@ -149,6 +149,10 @@ class Store:
         allowed = self.allowed(where)
         hits = self.catalog.search_keywords(query, limit, allowed.rows if allowed else None)
         return [(allowed.shown[id_], score) for id_, score in hits] if allowed else hits
+
+    def vectors_of(self, ids: list[str]) -> np.ndarray:
+        """Return the unit vectors of these chunks, a row each."""
+        return np.stack(list(self.catalog.vectors_of(ids).values()))
 
     def chunks(self, ids: list[str], where: Filter | None = None) -> list[Document]:
         """Return the chunks with these ids; other sources that hold the same text are named if they are allowed."""

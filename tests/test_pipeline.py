@@ -11,6 +11,7 @@ from langchain_core.runnables import Runnable
 
 import ingestion
 import pipeline
+import searching
 from chains.queries import Query, Turn
 from chains.rag import Answer, ask, stream_answer
 from errors import DocumentError, ModelError, QuestionError, StoreError, StoreMismatch
@@ -180,7 +181,7 @@ def test_passages_that_do_not_fit_the_context_are_dropped_and_counted(house: Hou
 
 
 def test_search_returns_verbatim_passages_best_first_and_no_more_than_asked(house: House) -> None:
-    search = pipeline.build_search(house.settings, house.index, limit=3)
+    search = searching.build_search(house.settings, house.index, limit=3)
     found = search.invoke([Query("Who keeps the lighthouse?")])
     assert len(found) == 3
     assert "Maria Novak" in found[0].page_content
@@ -195,7 +196,7 @@ def test_search_returns_verbatim_passages_best_first_and_no_more_than_asked(hous
 
 def test_every_part_of_the_chain_is_a_runnable(house: House) -> None:
     assert isinstance(house.chain, Runnable)
-    assert isinstance(pipeline.build_search(house.settings, house.index, limit=1), Runnable)
+    assert isinstance(searching.build_search(house.settings, house.index, limit=1), Runnable)
 
 
 def test_a_missing_model_is_named(house: House, tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_a_missing_model_is_named(house: House, tmp_path: Path) -> None:
 def test_a_missing_reranker_is_named(house: House, tmp_path: Path) -> None:
     settings = house.settings.model_copy(update={"reranker": str(tmp_path / "none")})
     with pytest.raises(ModelError, match="none"):
-        pipeline.build_search(settings, house.index, limit=1)
+        searching.build_search(settings, house.index, limit=1)
 
 
 def test_chunks_are_never_longer_than_the_embedder_reads(house: House) -> None:
@@ -269,7 +270,7 @@ def test_every_step_can_be_switched(house: House, tmp_path: Path) -> None:
 
     def made_by(question: str, **options: Any) -> list[str]:
         settings = house.settings.model_copy(update=options)
-        rewriter = pipeline.build_rewriter(settings, house.index)
+        rewriter = searching.build_rewriter(settings, house.index)
         history: list[Turn] = [{"question": "What is the kettle Orion?", "answer": ""}]
         return [query.made_by for query in rewriter.invoke({"question": question, "history": history})]
 
@@ -292,7 +293,7 @@ def test_the_dictionary_counts_the_chunks_that_hold_a_word(house: House) -> None
 def test_a_model_adds_queries_only_where_little_is_found(house: House, llm: BaseChatModel) -> None:
     def queries(question: str, below: float) -> int:
         settings = house.settings.model_copy(update={"expand": "hyde", "expand_below": below})
-        rewriter = pipeline.build_rewriter(settings, house.index, llm)
+        rewriter = searching.build_rewriter(settings, house.index, llm)
         return len(rewriter.invoke({"question": question, "history": []}))
 
     assert queries(QUESTION, 0.2) == 1

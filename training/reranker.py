@@ -10,7 +10,8 @@ from langchain_core.documents import Document
 
 from chains.reranking import cross_encoder
 from errors import EvaluationError
-from pipeline import build_search, embedder_folder, open_index
+from pipeline import embedder_folder, open_index
+from searching import build_search
 from settings import Settings
 from training.mining import DEPTH, Group, mine, read_questions
 

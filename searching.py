@@ -1,0 +1,131 @@
+"""Settings and an open index come in; the chain from a question to its passages goes out.
+
+correct, follow up, decompose, expand          `build_rewriter`
+legs → fuse → light → rerank                   `build_search`
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
+
+import models
+from chains.decomposition import build_decomposer
+from chains.expansion import build_expander
+from chains.follow_ups import build_follow_up
+from chains.light_ranking import light_score
+from chains.queries import Draft, Query
+from chains.query_rewriting import build_query_rewriter
+from chains.reranking import build_reranker, cross_encoder
+from chains.retrieval import HybridRetriever
+from chains.spelling import build_corrector, build_speller
+from chains.synonyms import build_synonyms, load_synonyms
+from errors import ModelError
+from loaders.cleaning import clean
+from loaders.embeddings import load_token_counter
+from loaders.filters import Filter
+from loaders.store import Store
+from prompts import load_prompt
+from settings import ROOT, Settings
+
+Search = Runnable[Sequence[Query], list[Document]]  # queries → passages, the first query being the one to rank for
+SERVER_SECONDS = 20.0  # that a server may take to write a query
+
+
+@dataclass(frozen=True)
+class Index:
+    """An open store with the embedder that fills and searches it, and the embedder's folder."""
+
+    store: Store
+    embeddings: Embeddings
+    embedder: Path
+
+    def embed(self, text: str) -> list[float]:
+        """Return the vector of a query, its text cleaned as chunks are before they are embedded."""
+        return self.embeddings.embed_query(clean(text))
+
+
+def build_rewriter(settings: Settings, index: Index, llm: BaseChatModel | None = None) -> Runnable[Any, list[Query]]:
+    """Return the first part of the chain: {"question", "history"} → the queries to search with.
+
+    Without `llm` the rules rewrite follow-ups, and nothing is expanded.
+    """
+    return build_query_rewriter(_query_steps(settings, index, llm))
+
+
+def build_search(settings: Settings, index: Index, *, limit: int, where: Filter | None = None) -> Search:
+    """Return the retrieval half of the chain: queries → the best `limit` passages, re-ranked where that is on.
+
+    `where` says which documents they may come from.
+    """
+    store = index.store
+    count = settings.rerank_candidates if settings.reranker != "off" else 0
+    retriever = HybridRetriever(
+        embed=index.embed,
+        nearest=partial(store.dense, where=where),
+        keyword=partial(store.keyword, where=where),
+        vectors=store.vectors_of,
+        fetch=partial(store.chunks, where=where),
+        candidates=max(settings.candidates, limit),
+        keyword_weight=settings.keyword_weight,
+        limit=max(limit, count),
+    )
+    legs, fuse = RunnableLambda(retriever.legs, name="legs"), RunnableLambda(retriever.fuse, name="fuse")
+    search: Search = legs | fuse
+    if not count:
+        return search
+    light = build_reranker(light_score(store.vectors_of), candidates=count, limit=max(limit, count), batch=count)
+    search = with_query(search) | light.with_config(run_name="light")
+    if settings.reranker != "light":
+        folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline)
+        slow = build_reranker(cross_encoder(folder), candidates=count, limit=limit, budget_ms=settings.rerank_ms)
+        search = with_query(search) | slow
+    return search | RunnableLambda(itemgetter(slice(limit)), name="cut")
+
+
+def with_query(search: Search) -> Runnable[Sequence[Query], Any]:
+    """Return a Runnable: queries → {"query", "passages"}, what the steps after the search read."""
+
+    def first(queries: Sequence[Query]) -> str:
+        return queries[0].text
+
+    return RunnableParallel(query=RunnableLambda(first), passages=search)
+
+
+def _query_steps(
+    settings: Settings, index: Index, llm: BaseChatModel | None = None
+) -> Iterator[Runnable[Draft, Draft]]:
+    """Yield the steps that are switched on, in their order; those of a model only where there is one."""
+
+    def known() -> frozenset[str]:  # general words that are right although no document has them
+        return load_token_counter(index.embedder)[0].whole_words()
+
+    def is_weak(question: str) -> bool:
+        nearest = index.store.dense(index.embed(question), 1)
+        return not nearest or nearest[0][1] < settings.expand_below
+
+    failures: tuple[type[Exception], ...] = (ModelError,)
+    options: dict[str, Any] = {}
+    if settings.model_url:
+        from openai import OpenAIError
+
+        failures, options = (*failures, OpenAIError), {"timeout": SERVER_SECONDS}
+    if settings.rewrite != "off":
+        writer = llm if settings.rewrite == "model" else None
+        yield build_follow_up(llm=writer, prompt=load_prompt("condense"), failures=failures, **options)
+    if settings.correct:
+        yield build_corrector(build_speller(index.store.dictionary, known))
+    if settings.decompose:
+        yield build_decomposer()
+    if settings.synonyms:
+        yield build_synonyms(load_synonyms(ROOT / Path(settings.synonyms).expanduser()))
+    if settings.expand != "off" and llm:
+        prompt = load_prompt(settings.expand.replace("-", "_"))
+        yield build_expander(settings.expand, llm, prompt, is_weak=is_weak, failures=failures, **options)
