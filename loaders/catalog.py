@@ -21,7 +21,7 @@ from errors import StoreError
 from loaders import keywords
 from loaders.entries import Drop
 
-LAYOUT = 2  # raise it with every change of the tables
+LAYOUT = 3  # raise it with every change of the tables
 SCHEMA = f"""
 PRAGMA user_version = {LAYOUT};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -208,6 +208,11 @@ class Catalog:
         """Return (id, BM25 score) of the best chunks for the words of `query`, best first."""
         with self._lock:
             return keywords.search(self.connection, query, limit)
+
+    def dictionary(self) -> dict[str, int]:
+        """Return each word of the searched chunks, as it is spelt, with the number of chunks that hold it."""
+        with self._lock:
+            return keywords.dictionary(self.connection)
 
 
 def batches(values: Sequence[Value]) -> Iterator[Sequence[Value]]:

@@ -124,6 +124,10 @@ class Store:
         """Return (chunk id, BM25 score) of the chunks that hold the query's words."""
         return self.catalog.search_keywords(query, limit)
 
+    def dictionary(self) -> dict[str, int]:
+        """Return each word of the searched chunks, as it is spelt in lower case, with the number that hold it."""
+        return self.catalog.dictionary()
+
     def chunks(self, ids: list[str]) -> list[Document]:
         """Return the chunks with these ids."""
         return self.catalog.chunks(ids)

@@ -1,0 +1,124 @@
+"""Text comes in; the terms under which it is indexed and searched go out.
+
+A chunk's language is guessed from its commonest words, its words are stemmed in that language, and each term says so
+("de:haus"). A query's language is uncertain, so it is stemmed in every language that the index holds; each stem meets
+only the chunks that were stemmed alike. Words of other scripts are stemmed by their script, which needs no guess.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache, lru_cache
+from typing import Any
+
+import regex
+
+from loaders.languages import FUNCTION_WORDS, OTHER_FUNCTION_WORDS
+
+DEFAULT = "en"  # of a chunk whose words give no language away: a table, a list of names
+LATIN = {
+    "en": "english", "de": "german", "fr": "french", "es": "spanish", "it": "italian", "pt": "portuguese",
+    "nl": "dutch", "sv": "swedish", "da": "danish", "no": "norwegian", "fi": "finnish", "pl": "polish",
+    "cs": "czech", "hu": "hungarian", "ro": "romanian", "tr": "turkish",
+}  # fmt: skip
+SCRIPTS = {  # first and last character, stemmer
+    "greek": ("\u0370", "\u03ff"),
+    "russian": ("\u0400", "\u04ff"),
+    "armenian": ("\u0530", "\u058f"),
+    "arabic": ("\u0600", "\u06ff"),
+    "hindi": ("\u0900", "\u097f"),
+    "tamil": ("\u0b80", "\u0bff"),
+}
+WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+# written without spaces, or, as Korean, with particles on its words: overlapping pairs of characters stand for words
+UNSPACED = regex.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f\uac00-\ud7a3]+")
+ACCENT = regex.compile(r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f]")
+LONGEST = 40  # characters of a spelling: what is longer is no word
+
+
+def tokenize(text: str) -> list[str]:
+    """Return the words and numbers of a cleaned text in lower case and in order, runs of unspaced scripts as one."""
+    found: list[str] = WORD.findall(text.casefold())
+    if text.isascii() or not UNSPACED.search(text):
+        return found
+    return [part for word in found for part in regex.split(f"({UNSPACED.pattern})", word) if part]
+
+
+def index_terms(tokens: Counter[str]) -> Counter[str]:
+    """Return the terms of a chunk with these tokens and how often each stands in it, and its language's marker."""
+    language = detect(tokens)
+    found = Counter({f"{language}:": 1})
+    for token, times in tokens.items():
+        for term in _terms(token, language):
+            found[term] += times
+    return found
+
+
+def query_terms(query: str, held: Mapping[str, int]) -> dict[str, float]:
+    """Return the terms to look for and their weights, without function words; `held` has the index's markers."""
+    found = list(dict.fromkeys(tokenize(query)))
+    languages = [language for language in LATIN if f"{language}:" in held]
+    meaningless = OTHER_FUNCTION_WORDS.union(*(FUNCTION_WORDS[language] for language in languages))
+    only = meaningless.issuperset(found)  # then they are what is looked for
+    asked: dict[str, float] = {}
+    for language in languages:
+        skipped = frozenset() if only else OTHER_FUNCTION_WORDS | FUNCTION_WORDS[language]
+        for token in found:
+            if token in skipped:
+                continue
+            for term in _terms(token, language):
+                asked[term] = 1.0
+            if len(token) > 1 and UNSPACED.match(token):  # its pairs say enough
+                asked = {term: weight for term, weight in asked.items() if term not in token or len(term) > 1}
+    return asked
+
+
+def markers() -> list[str]:
+    """Return the terms that say a chunk's language; each chunk has one of them."""
+    return [f"{language}:" for language in LATIN]
+
+
+def spellings(tokens: Iterable[str]) -> Iterator[str]:
+    """Yield those of the tokens that are words as they are spelt; none of scripts without spaces."""
+    return (token for token in tokens if len(token) <= LONGEST and (token.isascii() or not UNSPACED.match(token)))
+
+
+def detect(tokens: Collection[str]) -> str:
+    """Return the language, of those in the Latin script, most of whose function words are among the tokens."""
+    by_word = _languages_of_words()
+    hits = Counter(language for word in by_word.keys() & tokens for language in by_word[word])
+    return max(LATIN, key=lambda language: hits[language]) if hits else DEFAULT
+
+
+@cache
+def _languages_of_words() -> dict[str, tuple[str, ...]]:
+    every = frozenset[str]().union(*FUNCTION_WORDS.values())
+    return {word: tuple(name for name in LATIN if word in FUNCTION_WORDS[name]) for word in every}
+
+
+@lru_cache(1 << 16)
+def _terms(token: str, language: str) -> tuple[str, ...]:
+    if UNSPACED.match(token):
+        return (*token, *(token[at : at + 2] for at in range(len(token) - 1)))
+    first = token[0]
+    if any(map(str.isdigit, token)):
+        return (_fold(token),)
+    if first < "\u0250" or "\u1e00" <= first < "\u1f00":
+        word = _fold(token) if language == DEFAULT else token  # English: only foreign words have accents
+        return (f"{language}:{_fold(_stemmer(LATIN[language]).stemWord(word))}",)
+    for name, (least, most) in SCRIPTS.items():
+        if least <= first <= most:
+            return (_fold(_stemmer(name).stemWord(token)),)
+    return (_fold(token),)
+
+
+@cache
+def _stemmer(name: str) -> Any:
+    import Stemmer
+
+    return Stemmer.Stemmer(name, 0)  # 0: `_terms` remembers what it stemmed
+
+
+def _fold(word: str) -> str:
+    """Return a word without the accents of the Latin, Greek, Cyrillic, Hebrew and Arabic scripts."""
+    return word if word.isascii() else unicodedata.normalize("NFC", ACCENT.sub("", unicodedata.normalize("NFD", word)))
