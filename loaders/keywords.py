@@ -8,6 +8,7 @@ the logarithm as Lucene does, so that a word in over half the chunks still count
 
 import math
 import sqlite3
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -59,23 +60,24 @@ def update(connection: sqlite3.Connection, gone: Texts, new: Texts) -> None:
     chunks, words = Counter[str](), Counter[str]()  # by how much the counts of terms and of spellings change
     leaving: Lists = defaultdict(lambda: defaultdict(list))
     entering: Lists = defaultdict(lambda: defaultdict(list))
-    for texts, sign, lists in ((gone, -1, leaving), (new, 1, entering)):
+    for texts, change, lists in ((gone, -1, leaving), (new, 1, entering)):
         for row, text in sorted(texts.items()):
             tokens = Counter(tokenize(text))
             times = index_terms(tokens)
             length = times.total()
-            place, code = row & (1 << BLOCK_BITS) - 1, _length_code(length)
+            block, entry = lists[row >> BLOCK_BITS], (row & (1 << BLOCK_BITS) - 1) << 16 | _length_code(length)
             for term, count in times.items():
-                chunks[term] += sign
-                lists[row >> BLOCK_BITS][term].append(place << 16 | min(count, 255) << 8 | code)
-            chunks[TOKENS] += sign * length
+                block[term].append(entry | min(count, 255) << 8)
+            for term in times:
+                chunks[term] += change
+            chunks[TOKENS] += change * length
             for word in spellings(tokens):
-                words[word] += sign
+                words[word] += change
     _count(connection, "terms", "term", chunks)
     _count(connection, "spellings", "word", words)
     ids = dict(_select(connection, "SELECT term, id FROM terms WHERE term IN ({})", list(chunks)))
-    for block in leaving.keys() | entering.keys():
-        _write_block(connection, block, ids, leaving[block], entering[block])
+    for number in leaving.keys() | entering.keys():
+        _write_block(connection, number, ids, leaving[number], entering[number])
     _forget(connection, "terms", "term", chunks)
     _forget(connection, "spellings", "word", words)
 
@@ -156,13 +158,13 @@ def _write_block(
     old = dict(_select(connection, "SELECT place, entries FROM postings WHERE place IN ({})", list(places)))
     new: dict[int, bytes] = {}
     for place, term in places.items():
-        entries, more = old.get(place, b""), np.array(entering.get(term, ()), ENTRY)
+        entries, more = old.get(place, b""), entering.get(term, [])
         if term in leaving:
             held = np.frombuffer(entries, ENTRY)
             entries = held[~np.isin(held, leaving[term])].tobytes()
-        if entries and len(more) and int.from_bytes(entries[-ENTRY.itemsize :], "little") > more[0]:
-            more, entries = np.sort(np.concatenate([np.frombuffer(entries, ENTRY), more])), b""
-        new[place] = entries + more.tobytes()
+        if entries and more and int.from_bytes(entries[-ENTRY.itemsize :], "little") > more[0]:
+            more, entries = sorted([*np.frombuffer(entries, ENTRY).tolist(), *more]), b""
+        new[place] = entries + struct.pack(f"<{len(more)}I", *more)
     kept = [(place, entries) for place, entries in new.items() if entries]
     connection.executemany("INSERT OR REPLACE INTO postings VALUES (?, ?)", kept)
     empty = [(place,) for place, entries in new.items() if not entries]

@@ -33,6 +33,7 @@ WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 # written without spaces, or, as Korean, with particles on its words: overlapping pairs of characters stand for words
 UNSPACED = regex.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f\uac00-\ud7a3]+")
 ACCENT = regex.compile(r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f]")
+LEAST_HITS = 2  # different function words: one alone may be a name or a symbol
 LONGEST = 40  # characters of a spelling: what is longer is no word
 
 
@@ -87,13 +88,14 @@ def detect(tokens: Collection[str]) -> str:
     """Return the language, of those in the Latin script, most of whose function words are among the tokens."""
     by_word = _languages_of_words()
     hits = Counter(language for word in by_word.keys() & tokens for language in by_word[word])
-    return max(LATIN, key=lambda language: hits[language]) if hits else DEFAULT
+    likeliest = max(LATIN, key=lambda language: hits[language])
+    return likeliest if hits[likeliest] >= LEAST_HITS else DEFAULT
 
 
 @cache
 def _languages_of_words() -> dict[str, tuple[str, ...]]:
     every = frozenset[str]().union(*FUNCTION_WORDS.values())
-    return {word: tuple(name for name in LATIN if word in FUNCTION_WORDS[name]) for word in every}
+    return {word: tuple(name for name in LATIN if word in FUNCTION_WORDS[name]) for word in every if len(word) > 1}
 
 
 @lru_cache(1 << 16)
