@@ -1,7 +1,7 @@
 """Texts come in; an inverted index inside the catalog's SQLite file, searched by BM25, goes out.
 
 It lies in the catalog's tables, so that it changes in the same transaction as the chunks and can't drift from them.
-A block of 4,096 rows has one entry list for each of its terms: new chunks touch the last block only, and a query reads
+A block of 8,192 rows has one entry list for each of its terms: new chunks touch the last block only, and a query reads
 a few short lists, which numpy adds up. Scores are exact: Robertson and Zaragoza's formula (2009), with 1 added inside
 the logarithm as Lucene does, so that a word in over half the chunks still counts.
 """
@@ -20,7 +20,7 @@ from loaders.cleaning import clean
 from loaders.terms import index_terms, markers, query_terms, spellings, tokenize
 
 K1, B = 1.2, 0.75
-BLOCK_BITS = 12
+BLOCK_BITS = 13
 TERM_BITS = 32  # place of an entry list: block << TERM_BITS | the term's id
 TOKENS = ""  # the term whose count is that of all terms in all chunks
 ENTRY = np.dtype("<u4")  # row inside its block << 16 | times in the chunk, at most 255 << 8 | length of the chunk
@@ -132,7 +132,7 @@ def dictionary(connection: sqlite3.Connection) -> dict[str, int]:
 
 def _best(scores: Array, limit: int) -> list[int]:
     """Return the rows of the highest scores above 0, best first, equal ones in the order of the rows."""
-    rows = np.flatnonzero(scores)
+    rows = np.flatnonzero(scores > 0)
     if len(rows) > limit:
         least = np.partition(scores[rows], -limit)[-limit]
         rows = rows[scores[rows] >= least]
