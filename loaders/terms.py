@@ -30,6 +30,9 @@ SCRIPTS = {  # first and last character, stemmer
     "tamil": ("\u0b80", "\u0bff"),
 }
 WORD = regex.compile(r"[\p{L}\p{M}\p{N}]+")
+HYPHENATED = regex.compile(r"(?<![\w-])(\p{L}{1,5})[-\u2010](\p{L}{2,})(?![\w-])")  # non-linear, e-mail
+DECIMAL = regex.compile(r"\d+(?:[.,]\d+)+")
+PIECE = regex.compile(r"[a-z]+|\d+")
 # written without spaces, or, as Korean, with particles on its words: overlapping pairs of characters stand for words
 UNSPACED = regex.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f\uac00-\ud7a3]+")
 ACCENT = regex.compile(r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f]")
@@ -38,11 +41,18 @@ LONGEST = 40  # characters of a spelling: what is longer is no word
 
 
 def tokenize(text: str) -> list[str]:
-    """Return the words and numbers of a cleaned text in lower case and in order, runs of unspaced scripts as one."""
-    found: list[str] = WORD.findall(text.casefold())
-    if text.isascii() or not UNSPACED.search(text):
-        return found
-    return [part for word in found for part in regex.split(f"({UNSPACED.pattern})", word) if part]
+    """Return the words and numbers of a cleaned text in lower case, runs of unspaced scripts as one.
+
+    What is written in several ways comes in each: e-mail also as email, 5km also as 5 and km, 3.14 also as 3 and 14.
+    """
+    text = text.casefold()
+    found: list[str] = WORD.findall(text)
+    if not text.isascii() and UNSPACED.search(text):
+        found = [part for word in found for part in regex.split(f"({UNSPACED.pattern})", word) if part]
+    found += ["".join(parts) for parts in HYPHENATED.findall(text)]
+    mixed = [word for word in found if word.isascii() and not word.isalpha() and not word.isdecimal()]
+    found += [piece for word in mixed for piece in PIECE.findall(word)]
+    return found + [number.replace(",", ".") for number in DECIMAL.findall(text)]
 
 
 def index_terms(tokens: Counter[str]) -> Counter[str]:
@@ -55,23 +65,20 @@ def index_terms(tokens: Counter[str]) -> Counter[str]:
     return found
 
 
-def query_terms(query: str, held: Mapping[str, int]) -> dict[str, float]:
-    """Return the terms to look for and their weights, without function words; `held` has the index's markers."""
-    found = list(dict.fromkeys(tokenize(query)))
+def query_terms(query: str, held: Mapping[str, int]) -> list[str]:
+    """Return the terms to look for, without function words where there are others; `held` has the index's markers."""
+    found = dict.fromkeys(tokenize(query))
     languages = [language for language in LATIN if f"{language}:" in held]
     meaningless = OTHER_FUNCTION_WORDS.union(*(FUNCTION_WORDS[language] for language in languages))
-    only = meaningless.issuperset(found)  # then they are what is looked for
-    asked: dict[str, float] = {}
+    only = meaningless.issuperset(found)
+    asked: dict[str, None] = {}
     for language in languages:
-        skipped = frozenset() if only else OTHER_FUNCTION_WORDS | FUNCTION_WORDS[language]
+        skipped = OTHER_FUNCTION_WORDS | FUNCTION_WORDS[language]
         for token in found:
-            if token in skipped:
-                continue
-            for term in _terms(token, language):
-                asked[term] = 1.0
-            if len(token) > 1 and UNSPACED.match(token):  # its pairs say enough
-                asked = {term: weight for term, weight in asked.items() if term not in token or len(term) > 1}
-    return asked
+            terms = _terms(token, language) if only or token not in skipped else ()
+            pairs = len(token) > 1 and UNSPACED.match(token)  # which say enough without its single characters
+            asked |= dict.fromkeys(term for term in terms if len(term) > 1 or not pairs)
+    return list(asked)
 
 
 def markers() -> list[str]:

@@ -21,12 +21,12 @@ from keyword_rows import keyword_rows
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from pydantic import Field
 
-from loaders.changes import replace_source
+from loaders.changes import Changes, replace_source, settle
 from loaders.checkup import catalog_damage, chroma_damage, keyword_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.generations import open_store
 from loaders.parsing import Cutting, Parser
-from loaders.store import Store
+from loaders.store import Store, Vectors
 from loaders.sync import Problem, SyncReport, remove_sources, sync
 
 IDENTITY = EmbedderIdentity("fake", "0" * 64, "", "")
@@ -297,8 +297,14 @@ def test_a_remembered_failure_is_not_read_again_unless_asked(index: Index) -> No
     state = index.store.catalog.sources
     index.sync()
     failed = replace(state()[str(bad)], failure="a parser's bug")
+
+    def fail(changes: Changes) -> Vectors:
+        replace_source(index.store.catalog, failed, [], [], changes)
+        settle(index.store.catalog, DUPLICATES, changes)
+        return {}
+
     with index.store.changing() as change:
-        change(lambda changes: replace_source(index.store.catalog, failed, [], [], changes) or {})
+        change(fail)
     assert index.sync().failed == [Problem(str(bad), "a parser's bug")]
     retried = index.sync(retry_failed=True)
     assert (retried.read, retried.failed) == (1, [])
