@@ -161,7 +161,8 @@ def _write_block(
         entries, more = old.get(place, b""), entering.get(term, [])
         if term in leaving:
             held = np.frombuffer(entries, ENTRY)
-            entries = held[~np.isin(held, leaving[term])].tobytes()
+            rows = [entry >> 16 for entry in leaving[term]]
+            entries = held[~np.isin(held >> 16, rows, kind="table")].tobytes()
         if entries and more and int.from_bytes(entries[-ENTRY.itemsize :], "little") > more[0]:
             more, entries = sorted([*np.frombuffer(entries, ENTRY).tolist(), *more]), b""
         new[place] = entries + struct.pack(f"<{len(more)}I", *more)
