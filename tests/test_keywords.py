@@ -193,8 +193,6 @@ def test_the_dictionary_counts_chunks_and_forgets_what_left() -> None:
 
 WORDS = st.sampled_from(["Das", "Haus", "and", "the", "house", "東京", "5km", "e-mail", "running"])
 TEXT = st.lists(WORDS, max_size=6).map(" ".join)
-    st.sampled_from(["Das", "Haus", "and", "the", "house", "東京", "5km", "e-mail", "running"]), max_size=6
-).map(" ".join)
 
 
 @given(history=st.lists(st.dictionaries(st.sampled_from([1, 2, 9, 8191, 8192, 20_000]), st.none() | TEXT), max_size=6))
