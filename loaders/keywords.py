@@ -87,13 +87,13 @@ def search(connection: sqlite3.Connection, query: str, limit: int) -> list[tuple
     held = dict(_select(connection, "SELECT term, chunks FROM terms WHERE term IN ({})", [TOKENS, *markers()]))
     tokens, count = held.pop(TOKENS, 0), sum(held.values())
     asked = query_terms(clean(query), held)
-    lists = list(_select(connection, LISTS, asked))
+    lists = list(_select(connection, LISTS, list(asked)))
     if not lists:
         return []
     weights = []
     for term, chunks, _, _ in lists:
         among = held.get(term[: term.find(":") + 1], count)  # a stem is rare or common among the chunks of its language
-        weights.append(math.log1p((among - chunks + 0.5) / (chunks + 0.5)))
+        weights.append(asked[term] * math.log1p((among - chunks + 0.5) / (chunks + 0.5)))
     entries = np.frombuffer(b"".join(found for *_, found in lists), ENTRY)
     sizes = [len(found) // ENTRY.itemsize for *_, found in lists]
     rows = np.repeat([place >> TERM_BITS << BLOCK_BITS for _, _, place, _ in lists], sizes) + (entries >> 16)

@@ -37,6 +37,7 @@ PIECE = regex.compile(r"[a-z]+|\d+")
 UNSPACED = regex.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f\uac00-\ud7a3]+")
 ACCENT = regex.compile(r"[\u0300-\u036f\u0591-\u05c7\u064b-\u065f]")
 LEAST_HITS = 2  # different function words: one alone may be a name or a symbol
+FOREIGN_WEIGHT = 0.2  # of a query's words as stems of another language than its own: names are the same in many
 LONGEST = 40  # characters of a spelling: what is longer is no word
 
 
@@ -65,20 +66,28 @@ def index_terms(tokens: Counter[str]) -> Counter[str]:
     return found
 
 
-def query_terms(query: str, held: Mapping[str, int]) -> list[str]:
-    """Return the terms to look for, without function words where there are others; `held` has the index's markers."""
+def query_terms(query: str, held: Mapping[str, int]) -> dict[str, float]:
+    """Return the terms to look for, each with its weight, without function words where there are others.
+
+    `held` has the index's markers. Function words in the query say its language; without any it may be in each.
+    """
     found = dict.fromkeys(tokenize(query))
     languages = [language for language in LATIN if f"{language}:" in held]
+    hits = _hits(found.keys())
+    most = max((hits[language] for language in languages), default=0)
     meaningless = OTHER_FUNCTION_WORDS.union(*(FUNCTION_WORDS[language] for language in languages))
     only = meaningless.issuperset(found)
-    asked: dict[str, None] = {}
+    likely = {language for language in languages if hits[language] == most}
+    said = OTHER_FUNCTION_WORDS.union(*(FUNCTION_WORDS[language] for language in likely if most))
+    asked: dict[str, float] = {}
     for language in languages:
-        skipped = OTHER_FUNCTION_WORDS | FUNCTION_WORDS[language]
+        skipped = said | FUNCTION_WORDS[language]
+        weight = 1.0 if language in likely else FOREIGN_WEIGHT
         for token in found:
             terms = _terms(token, language) if only or token not in skipped else ()
             pairs = len(token) > 1 and UNSPACED.match(token)  # which say enough without its single characters
-            asked |= dict.fromkeys(term for term in terms if len(term) > 1 or not pairs)
-    return list(asked)
+            asked |= {term: weight if ":" in term else 1.0 for term in terms if len(term) > 1 or not pairs}
+    return asked
 
 
 def markers() -> list[str]:
@@ -93,10 +102,14 @@ def spellings(tokens: Iterable[str]) -> Iterator[str]:
 
 def detect(tokens: Collection[str]) -> str:
     """Return the language, of those in the Latin script, most of whose function words are among the tokens."""
-    by_word = _languages_of_words()
-    hits = Counter(language for word in by_word.keys() & tokens for language in by_word[word])
+    hits = _hits(tokens)
     likeliest = max(LATIN, key=lambda language: hits[language])
     return likeliest if hits[likeliest] >= LEAST_HITS else DEFAULT
+
+
+def _hits(tokens: Collection[str]) -> Counter[str]:
+    by_word = _languages_of_words()
+    return Counter(language for word in by_word.keys() & tokens for language in by_word[word])
 
 
 @cache

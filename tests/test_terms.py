@@ -65,8 +65,15 @@ def test_a_word_meets_chunks_of_its_own_language_only_as_it_is_stemmed_there() -
 
 
 def test_function_words_are_left_out_where_others_are() -> None:
-    assert query_terms("Where is the ship?", {"en:": 1}) == ["en:ship"]
-    assert query_terms("to be or not to be", {"en:": 1}) == ["en:to", "en:be", "en:or", "en:not"]
+    assert query_terms("Where is the ship?", {"en:": 1}) == {"en:ship": 1.0}
+    assert list(query_terms("to be or not to be", {"en:": 1})) == ["en:to", "en:be", "en:or", "en:not"]
+
+
+def test_function_words_say_the_language_of_a_query() -> None:
+    held = {"en:": 1, "de:": 1}
+    assert query_terms("Where is Berlin?", held) == {"en:berlin": 1.0, "de:berlin": 0.2}
+    assert query_terms("Wo ist Berlin?", held) == {"en:berlin": 0.2, "de:berlin": 1.0}
+    assert query_terms("Berlin", held) == {"en:berlin": 1.0, "de:berlin": 1.0}
 
 
 def test_spellings_are_whole_words_as_they_stand() -> None:
