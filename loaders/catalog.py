@@ -236,6 +236,11 @@ class Catalog:
         with self._lock:
             return keywords.search(self.connection, query, limit, allowed)
 
+    def dictionary(self) -> dict[str, int]:
+        """Return each word of the searched chunks, as it is spelt, with the number of chunks that hold it."""
+        with self._lock:
+            return keywords.dictionary(self.connection)
+
 
 def batches(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yield the values in parts that fit one SQL statement."""

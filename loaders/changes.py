@@ -29,11 +29,16 @@ class Placed(NamedTuple):
 
 @dataclass
 class Changes:
-    """What a transaction changed for search: the ids that leave it, and the ids that enter it with their text."""
+    """What a transaction changed for search: the ids that leave it, and the ids that enter it with their text.
+
+    `settle` comes last: it writes the rows that leave and enter the keyword index, with their text, all at once.
+    """
 
     gone: set[str] = field(default_factory=set)
     new: dict[str, str] = field(default_factory=dict)
     unsettled: set[int] = field(default_factory=set)
+    leaving: dict[int, str] = field(default_factory=dict)
+    entering: dict[int, str] = field(default_factory=dict)
 
 
 def replace_source(
@@ -97,6 +102,9 @@ def settle(catalog: Catalog, least_similarity: float, changes: Changes) -> None:
             later = catalog.rows("SELECT source, position, rowid FROM chunks WHERE kept_by = ?", (item.row,))
         for found in later:
             heapq.heappush(heap, Placed(*found))  # type: ignore[arg-type]
+    keywords.update(catalog.connection, changes.leaving, changes.entering)
+    changes.leaving.clear()
+    changes.entering.clear()
 
 
 def rebuild_keywords(catalog: Catalog) -> None:
@@ -105,8 +113,8 @@ def rebuild_keywords(catalog: Catalog) -> None:
     keywords.create(catalog.connection)
     rows = catalog.rows("SELECT id, rowid FROM chunks WHERE kept_by IS NULL ORDER BY rowid")
     for part in batches(rows):
-        for (_, row), chunk in zip(part, catalog.chunks([id_ for id_, _ in part]), strict=True):
-            keywords.add(catalog.connection, row, searchable(chunk))
+        texts = [searchable(chunk) for chunk in catalog.chunks([id_ for id_, _ in part])]
+        keywords.update(catalog.connection, {}, dict(zip([row for _, row in part], texts, strict=True)))
 
 
 def _first_kept_before(catalog: Catalog, item: Placed, exact: str, text: str, least: float) -> int | None:
@@ -146,14 +154,19 @@ def _later_neighbours(catalog: Catalog, item: Placed, exact: str) -> list[tuple[
 def _enter(catalog: Catalog, id_: str, row: int, changes: Changes) -> None:
     (chunk,) = catalog.chunks([id_])
     text = searchable(chunk)
-    keywords.add(catalog.connection, row, text)
+    if changes.leaving.get(row) == text:
+        del changes.leaving[row]
+    else:  # the row may be that of another chunk, which has left
+        changes.entering[row] = text
     _mark_bands(catalog, row, kept=True)
     changes.new[id_] = text
     changes.gone.discard(id_)
 
 
 def _leave(catalog: Catalog, id_: str, row: int, changes: Changes) -> None:
-    keywords.remove(catalog.connection, [row])
+    (chunk,) = catalog.chunks([id_])
+    if changes.entering.pop(row, None) is None:
+        changes.leaving[row] = searchable(chunk)
     _mark_bands(catalog, row, kept=False)
     if changes.new.pop(id_, None) is None:
         changes.gone.add(id_)

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from errors import RagError
+from loaders import keywords
 from loaders.parsing import SpawnContext
 from loaders.store import Store
 
@@ -66,17 +67,15 @@ def catalog_damage(store: Store) -> list[str]:
 def keyword_damage(store: Store) -> list[str]:
     """Return what is wrong in the keyword index."""
     try:
-        store.catalog.rows("INSERT INTO keywords (keywords) VALUES ('integrity-check')")
+        held = keywords.rows(store.catalog.connection)
+        wrong = keywords.miscounted(store.catalog.connection)
     except sqlite3.DatabaseError as error:
         return [f"the keyword index is damaged ({error})"]
-    chunks = "SELECT rowid FROM chunks WHERE kept_by IS NULL"
-    sql = (
-        f"SELECT count(*) FROM ({chunks} EXCEPT SELECT rowid FROM keywords)"  # noqa: S608
-        f" UNION ALL SELECT count(*) FROM (SELECT rowid FROM keywords EXCEPT {chunks})"
-    )
-    (missing,), (stray,) = store.catalog.rows(sql)
+    wanted = {row for (row,) in store.catalog.rows("SELECT rowid FROM chunks WHERE kept_by IS NULL")}
+    missing, stray = len(wanted - held), len(held - wanted)
     lines = [f"{missing} chunks are missing from the keyword index"] if missing else []
-    return lines + ([f"{stray} rows of the keyword index belong to no chunk"] if stray else [])
+    lines += [f"{stray} rows of the keyword index belong to no chunk"] if stray else []
+    return lines + ([f"{wrong} terms of the keyword index have lost chunks"] if wrong else [])
 
 
 def vector_damage(store: Store) -> list[str]:

@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,11 +12,9 @@ from langchain_core.documents import Document
 
 from loaders.catalog import Catalog
 from loaders.changes import Changes, rebuild_keywords
-from loaders.cleaning import searchable
 from loaders.filters import Allowed, Filter, resolve
 from loaders.indexes import DEFAULT, FOLDERS, VectorIndex, open_vectors
 from loaders.nearest import Hits, nearest_allowed
-from words import words
 
 CATALOG = "catalog.sqlite"
 INDEX = "index"  # the catalog's note of the vector index's directory
@@ -150,6 +147,10 @@ class Store:
         hits = self.catalog.search_keywords(query, limit, allowed.rows if allowed else None)
         return [(allowed.shown[id_], score) for id_, score in hits] if allowed else hits
 
+    def dictionary(self) -> dict[str, int]:
+        """Return each word of the searched chunks, as it is spelt in lower case, with the number that hold it."""
+        return self.catalog.dictionary()
+
     def vectors_of(self, ids: list[str]) -> np.ndarray:
         """Return the unit vectors of these chunks, a row each."""
         return np.stack(list(self.catalog.vectors_of(ids).values()))
@@ -158,16 +159,6 @@ class Store:
         """Return the chunks with these ids; other sources that hold the same text are named if they are allowed."""
         allowed = self.allowed(where)
         return self.catalog.chunks(ids, allowed.sources if allowed else None)
-
-    def dictionary(self) -> dict[str, int]:
-        """Return the words of the chunks that are searched, in lower case, with how many chunks hold each."""
-        found: Counter[str] = Counter()
-        for source, section, text in self.catalog.rows(
-            "SELECT source, section, text FROM chunks WHERE kept_by IS NULL"
-        ):
-            place = {"source": source, "section": section}
-            found.update(set(words(searchable(Document(page_content=text, metadata=place)))))
-        return dict(found)
 
 
 def needs_repair(directory: Path, kind: str) -> bool:

@@ -42,6 +42,7 @@ def replace(catalog: Catalog, file: SourceState, *entries: Entry) -> set[str]:
 def remove(catalog: Catalog, source: str) -> set[str]:
     changes = Changes()
     remove_source(catalog, source, changes)
+    settle(catalog, 0, changes)
     return changes.gone
 
 

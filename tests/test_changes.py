@@ -5,11 +5,13 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keyword_rows import keyword_rows
 
 from loaders.catalog import Catalog, SourceState
 from loaders.changes import Changes, rebuild_keywords, remove_source, replace_source, settle
 from loaders.duplicates import exact_key, in_context, is_near, signature
 from loaders.entries import Drop, Entry
+from loaders.keywords import miscounted
 
 SENTENCES = [
     f"The {noun} stands in the {place} and waits there for a while."
@@ -82,10 +84,11 @@ def test_any_history_ends_as_if_the_files_had_come_in_order(history: list[tuple[
             keepers = dict(catalog.rows(sql))
             assert keepers == by_hand(files, least)
             assert searched == set(catalog.chunk_ids()) == {id_ for id_, keeper in keepers.items() if keeper is None}
-            words = dict(catalog.rows("SELECT rowid, text FROM keywords"))
+            words, spelt = keyword_rows(catalog.connection), catalog.dictionary()
             assert words.keys() == {row[0] for row in catalog.rows("SELECT rowid FROM chunks WHERE kept_by IS NULL")}
             rebuild_keywords(catalog)
-            assert dict(catalog.rows("SELECT rowid, text FROM keywords")) == words
+            assert (keyword_rows(catalog.connection), catalog.dictionary()) == (words, spelt)
+            assert miscounted(catalog.connection) == 0
         catalog.close()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from errors import StoreError, StoreLocked, StoreMismatch
+from loaders import keywords
 from loaders.catalog import SourceState
 from loaders.changes import Changes, replace_source, settle
 from loaders.checkup import catalog_damage, examine, keyword_damage, vector_damage
@@ -358,8 +359,14 @@ def test_damage_is_found_and_counted(directory: Path, identity: EmbedderIdentity
         assert_sound(store)
         store.vectors.upsert(IDS[:2], -VECTORS[:2])
         assert vector_damage(store) == ["2 of 40 stored vectors do not find themselves"]
-        store.catalog.rows("DELETE FROM keywords WHERE rowid = 7")
-        assert keyword_damage(store) == ["1 chunks are missing from the keyword index"]
+        ((text,),) = store.catalog.rows("SELECT text FROM chunks WHERE rowid = 7")
+        keywords.update(store.catalog.connection, {7: text}, {99: text})
+        assert keyword_damage(store) == [
+            "1 chunks are missing from the keyword index",
+            "1 rows of the keyword index belong to no chunk",
+        ]
+        store.catalog.rows("DELETE FROM postings WHERE place IN (SELECT id FROM terms WHERE term = 'en:text')")
+        assert "1 terms of the keyword index have lost chunks" in keyword_damage(store)
     with open_store(directory, identity, write=True, rebuild=True) as store:
         assert_sound(store)
         store.catalog.rows("DELETE FROM vectors WHERE key = 'id 9'")

@@ -17,15 +17,16 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from keyword_rows import keyword_rows
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from pydantic import Field
 
-from loaders.changes import replace_source
+from loaders.changes import Changes, replace_source, settle
 from loaders.checkup import catalog_damage, keyword_damage, vector_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.generations import open_store
 from loaders.parsing import Cutting, Parser
-from loaders.store import Store
+from loaders.store import Store, Vectors
 from loaders.sync import Problem, SyncReport, remove_sources, sync
 
 IDENTITY = EmbedderIdentity("fake", "0" * 64, "", "")
@@ -115,20 +116,20 @@ def content(directory: Path, *, leftovers: bool = False) -> dict[str, tuple[Any,
     with closing(sqlite3.connect(next(directory.glob("*/catalog.sqlite")))) as connection:
         rows = connection.execute(
             "SELECT c.id, c.source || '|' || ifnull(c.page, '') || '|' || ifnull(c.line, '') || '|' || c.section"
-            " || '|' || c.start || '|' || c.position, c.text, v.vector, k.text, keeper.id FROM chunks c"
+            " || '|' || c.start || '|' || c.position, c.text, v.vector, c.rowid, keeper.id FROM chunks c"
             " LEFT JOIN vectors v ON v.key = c.vector_key AND c.kept_by IS NULL"
-            " LEFT JOIN keywords k ON k.rowid = c.rowid LEFT JOIN chunks keeper ON keeper.rowid = c.kept_by"
+            " LEFT JOIN chunks keeper ON keeper.rowid = c.kept_by"
         ).fetchall()
         bands = connection.execute("SELECT c.id, b.band, b.kept FROM bands b JOIN chunks c ON c.rowid = b.chunk")
         marks: dict[str, set[tuple[int, int]]] = {}
         for id_, band, kept in bands:
             marks.setdefault(id_, set()).add((band, kept))
-        words = connection.execute("SELECT count(*) FROM keywords").fetchone()[0]
+        words = keyword_rows(connection)
         vectors = connection.execute("SELECT count(*) FROM vectors").fetchone()[0]
         kept = [row for row in rows if row[5] is None]
-        assert words == len(kept)
+        assert words.keys() == {row[4] for row in kept}
         assert leftovers or vectors == len({row[3] for row in kept})
-    return {row[0]: (*row[1:], sorted(marks.get(row[0], ()))) for row in rows}
+    return {row[0]: (*row[1:4], words.get(row[4]), row[5], sorted(marks.get(row[0], ()))) for row in rows}
 
 
 def assert_like_fresh(
@@ -296,8 +297,14 @@ def test_a_remembered_failure_is_not_read_again_unless_asked(index: Index) -> No
     state = index.store.catalog.sources
     index.sync()
     failed = replace(state()[str(bad)], failure="a parser's bug")
+
+    def fail(changes: Changes) -> Vectors:
+        replace_source(index.store.catalog, failed, [], [], changes)
+        settle(index.store.catalog, DUPLICATES, changes)
+        return {}
+
     with index.store.changing() as change:
-        change(lambda changes: replace_source(index.store.catalog, failed, [], [], changes) or {})
+        change(fail)
     assert index.sync().failed == [Problem(str(bad), "a parser's bug")]
     retried = index.sync(retry_failed=True)
     assert (retried.read, retried.failed) == (1, [])
