@@ -21,6 +21,7 @@ INDEX, NAMES = "index.faiss", "names.json"
 LEAST = 10_000  # vectors under which there is too little to train codes of 256 values on, and little to save
 GROWTH = 4  # how many times more vectors than it was trained on make it worth training anew
 PER_LIST = 40  # vectors to train each centroid on, about faiss's own minimum
+ROUNDS = 10  # of k-means for the codes; faiss's 25 take minutes
 PROBED = 32  # of the lists around centroids
 DIMENSIONS = 4  # for one byte
 RESCORED = 4  # candidates for each vector wanted
@@ -137,11 +138,12 @@ class QuantisedIndex:
 
         ids = sorted(self.ids())
         lists = int(2 * len(ids) ** 0.5)
-        picked = np.random.default_rng(0).choice(len(ids), min(len(ids), PER_LIST * lists), replace=False)
+        picked = np.random.default_rng(0).choice(len(ids), min(len(ids), max(LEAST, PER_LIST * lists)), replace=False)
         sample = unit(np.stack(list(self._originals([ids[at] for at in sorted(picked)]).values())))
         size = sample.shape[1]
         parts = next(parts for parts in range(max(1, size // DIMENSIONS), 0, -1) if size % parts == 0)
         codes = faiss.IndexIVFPQ(faiss.IndexFlatL2(size), size, lists, parts, 8)
+        codes.pq.cp.niter, codes.pq.cp.max_points_per_centroid = ROUNDS, PER_LIST
         codes.train(sample)
         self._codes, self._few, self._trained_on = codes, None, len(ids)
         self._numbers, self._names = {}, {}
