@@ -271,7 +271,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    titles = {"p50_ms": "ms a query (p50)", "recall@10": "recall@10", "memory_bytes_per_vector": "bytes a vector"}
+    titles = {"cpu_ms": "CPU ms a query", "recall@10": "recall@10", "memory_bytes_per_vector": "bytes a vector"}
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 4))
     for axis, (key, title) in zip(axes, titles.items(), strict=True):
         for method in METHODS:
