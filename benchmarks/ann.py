@@ -5,8 +5,8 @@
     python benchmarks/ann.py report PLACE                       the table, and the plot benchmarks/ann.png
 
 The vectors are those of real chunks, and beyond these made of them: a real vector plus the difference of two of its 50
-nearest neighbours, at a scale that leaves the distance to the tenth neighbour as it is among real ones. So groups stay
-groups, and each is spread along the directions in which it is spread already. Queries are embedded questions.
+nearest neighbours, at a scale that leaves the distance to the tenth neighbour about as it is among real ones. So groups
+stay groups, and each is spread along the directions in which it is spread already. Queries are embedded questions.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import numpy as np
 
 DEPTH = 10  # of recall@10
 QUERIES = 200
+SEEDS = 10_000  # real vectors around which others are made
 SCALE = 0.3  # of the differences; `data` prints what it does to the distances
 MOST_SECONDS = 600  # for a method at a size
 CORES = os.cpu_count() or 1
@@ -45,11 +46,11 @@ def real_vectors(catalogs: list[Path]) -> np.ndarray:
     return np.asarray(np.random.default_rng(0).permutation(found))
 
 
-def neighbours(vectors: np.ndarray, count: int) -> np.ndarray:
-    """Return the rows of each vector's nearest others."""
+def neighbours(vectors: np.ndarray, seeds: int, count: int) -> np.ndarray:
+    """Return the rows of the nearest others of each of the first vectors."""
     found = []
-    for at in range(0, len(vectors), 1000):
-        scores = vectors[at : at + 1000] @ vectors.T
+    for at in range(0, seeds, 1000):
+        scores = vectors[at : min(at + 1000, seeds)] @ vectors.T
         scores[np.arange(len(scores)), np.arange(at, at + len(scores))] = -2
         found.append(np.argpartition(-scores, count, axis=1)[:, :count])
     return np.concatenate(found)
@@ -57,10 +58,11 @@ def neighbours(vectors: np.ndarray, count: int) -> np.ndarray:
 
 def enlarge(real: np.ndarray, size: int, out: np.ndarray) -> None:
     """Fill `out` with the real vectors and then made ones, `size` in all."""
-    near, random = neighbours(real, 50), np.random.default_rng(1)
+    seeds = min(SEEDS, len(real))
+    near, random = neighbours(real, seeds, 50), np.random.default_rng(1)
     out[: len(real)] = real[:size]
     for at in range(len(real), size, 10_000):
-        rows = random.integers(0, len(real), min(10_000, size - at))
+        rows = random.integers(0, seeds, min(10_000, size - at))
         one, two = (near[rows, random.integers(0, 50, len(rows))] for _ in range(2))
         made = real[rows] + SCALE * (real[one] - real[two])
         out[at : at + len(rows)] = made / np.linalg.norm(made, axis=1, keepdims=True)
@@ -269,7 +271,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    titles = {"p50_ms": "ms a query (p50)", "recall@10": "recall@10", "memory_bytes_per_vector": "bytes a vector"}
+    titles = {"cpu_ms": "CPU ms a query", "recall@10": "recall@10", "memory_bytes_per_vector": "bytes a vector"}
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 4))
     for axis, (key, title) in zip(axes, titles.items(), strict=True):
         for method in METHODS:

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS sources (
     source TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT,
     failure TEXT NOT NULL, note TEXT NOT NULL, skipped INTEGER NOT NULL, language TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS fields (
-    source TEXT, key TEXT, value TEXT, PRIMARY KEY (source, key, value)) WITHOUT ROWID;
+    source TEXT, key TEXT, value TEXT, given INTEGER, PRIMARY KEY (source, key, value, given)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS chunks (
     rowid INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, source TEXT NOT NULL, position INTEGER NOT NULL, page INTEGER,
     line INTEGER, section TEXT NOT NULL, start INTEGER NOT NULL, text TEXT NOT NULL, vector_key TEXT NOT NULL,
@@ -138,11 +138,18 @@ class Catalog:
         """Remember a file's state, its chunks left as they are."""
         self.rows("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(state))
 
-    def write_fields(self, source: str, fields: Mapping[str, Sequence[str]]) -> None:
-        """Keep these fields of a file, key → values, in the place of those that it had."""
-        rows = [(source, key, value) for key, values in fields.items() for value in values]
-        self.rows("DELETE FROM fields WHERE source = ?", (source,))
-        self.connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?, ?)", rows)
+    def write_fields(self, source: str, fields: Mapping[str, Sequence[str]], *, given: bool = False) -> None:
+        """Keep these fields of a file, its own or those `given` to it, in the place of those that it had."""
+        rows = [(source, key, value, int(given)) for key, values in fields.items() for value in values]
+        self.rows("DELETE FROM fields WHERE source = ? AND given = ?", (source, int(given)))
+        self.connection.executemany("INSERT OR IGNORE INTO fields VALUES (?, ?, ?, ?)", rows)
+
+    def given_fields(self) -> dict[str, set[tuple[str, str]]]:
+        """Return the (key, value) pairs that were given to each file that has any."""
+        found: dict[str, set[tuple[str, str]]] = {}
+        for source, key, value in self.rows("SELECT source, key, value FROM fields WHERE given"):
+            found.setdefault(source, set()).add((key, value))
+        return found
 
     def drops(self) -> list[tuple[str, Drop]]:
         """Return (source, Drop) of everything that was left out, duplicates with the place of what stands for them."""

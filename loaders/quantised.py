@@ -21,6 +21,7 @@ INDEX, NAMES = "index.faiss", "names.json"
 LEAST = 10_000  # vectors under which there is too little to train codes of 256 values on, and little to save
 GROWTH = 4  # how many times more vectors than it was trained on make it worth training anew
 PER_LIST = 40  # vectors to train each centroid on, about faiss's own minimum
+ROUNDS = 10  # of k-means for the codes; faiss's 25 take minutes
 PROBED = 32  # of the lists around centroids
 DIMENSIONS = 4  # for one byte
 RESCORED = 4  # candidates for each vector wanted
@@ -44,8 +45,7 @@ class QuantisedIndex:
         self._codes: Any = None
         self._trained_on = 0
         self._numbers: dict[str, int] = {}  # id → number under which faiss knows it
-        self._names: dict[int, str] = {}
-        self._next = 0
+        self._names: list[str] = []  # by number, those that are gone included until the next training
         if (directory / NAMES).is_file():
             self._load()
 
@@ -80,8 +80,6 @@ class QuantisedIndex:
                 self._few.delete(ids)
                 return
             gone = [self._numbers.pop(id_) for id_ in ids if id_ in self._numbers]
-            for number in gone:
-                del self._names[number]
             if gone:
                 self._codes.remove_ids(np.asarray(gone, dtype=np.int64))
 
@@ -128,8 +126,9 @@ class QuantisedIndex:
             reason = f"the PQ index can't be opened ({one_line(error)})"
             raise StoreError(self._directory, reason, "run: python main.py doctor --repair") from error
         self._numbers, self._trained_on, self._few = names["numbers"], names["trained_on"], None
-        self._names = {number: id_ for id_, number in self._numbers.items()}
-        self._next = max(self._names, default=-1) + 1
+        self._names = [""] * (max(self._numbers.values(), default=-1) + 1)
+        for id_, number in self._numbers.items():
+            self._names[number] = id_
 
     def _train(self) -> None:
         """Learn centroids and codes from a sample of the original vectors, then code all of them anew."""
@@ -137,23 +136,23 @@ class QuantisedIndex:
 
         ids = sorted(self.ids())
         lists = int(2 * len(ids) ** 0.5)
-        picked = np.random.default_rng(0).choice(len(ids), min(len(ids), PER_LIST * lists), replace=False)
+        picked = np.random.default_rng(0).choice(len(ids), min(len(ids), max(LEAST, PER_LIST * lists)), replace=False)
         sample = unit(np.stack(list(self._originals([ids[at] for at in sorted(picked)]).values())))
         size = sample.shape[1]
         parts = next(parts for parts in range(max(1, size // DIMENSIONS), 0, -1) if size % parts == 0)
         codes = faiss.IndexIVFPQ(faiss.IndexFlatL2(size), size, lists, parts, 8)
+        codes.pq.cp.niter, codes.pq.cp.max_points_per_centroid = ROUNDS, PER_LIST
         codes.train(sample)
         self._codes, self._few, self._trained_on = codes, None, len(ids)
-        self._numbers, self._names = {}, {}
+        self._numbers, self._names = {}, []
         for part in _batches(ids):
             found = self._originals(part)
             self._add(list(found), unit(np.stack(list(found.values()))))
 
     def _add(self, ids: Sequence[str], vectors: np.ndarray) -> None:
-        numbers = range(self._next, self._next + len(ids))
-        self._next += len(ids)
+        numbers = range(len(self._names), len(self._names) + len(ids))
         self._numbers |= zip(ids, numbers, strict=True)
-        self._names |= zip(numbers, ids, strict=True)
+        self._names += ids
         self._codes.add_with_ids(vectors, np.asarray(numbers, dtype=np.int64))
 
 

@@ -128,7 +128,7 @@ class Store:
         """Return what a filter allows of the catalog as it is now; None without one, or if that is everything."""
         if where is None:
             return None
-        key = (where, self._change)
+        key = (where, self.catalog.connection.total_changes)  # nobody else writes while this store is open
         with self._opening:
             if key not in self._allowed:
                 while len(self._allowed) >= FILTERS:

@@ -14,6 +14,7 @@ from errors import one_line
 from loaders.catalog import Catalog, SourceState
 from loaders.changes import Changes, remove_source, replace_source, settle
 from loaders.documents import no_reader
+from loaders.fields import Fields, given_fields
 from loaders.files import absolute, find_files
 from loaders.parsing import Parsed, Parser
 from loaders.store import Store, Vectors
@@ -90,6 +91,7 @@ def sync(
     filling = Filling(store, embeddings, duplicates, vectors_from)
     report, known = filling.report, store.catalog.sources()
     files = {str(file): file for path in paths for file in find_files(absolute(path))} | dict(pages or {})
+    given = given_fields({source: path for source, path in files.items() if source not in (pages or {})})
     looked = (_examine(filling, source, path, known.get(source), retry_failed) for source, path in files.items())
     to_read = [file for file in looked if file]
     done = len(files) - len(to_read)
@@ -106,6 +108,7 @@ def sync(
                 on_progress(done, len(files), report.embedded)
             if report.removed:
                 change(partial(_remove, filling, report.removed))
+    _give(store.catalog, files, given)
     store.forget_unused_vectors(keep_vectors_days)
     _count(store, files, report)
     report.seconds = time.perf_counter() - began
@@ -215,6 +218,18 @@ def _settled(filling: Filling, changes: Changes) -> Vectors:
         vectors |= new
     filling.report.embedded += len(texts)
     return {id_: vectors[key] for id_, key in keys.items()}
+
+
+def _give(catalog: Catalog, files: Iterable[str], given: Mapping[str, Fields]) -> None:
+    """Keep of each file the fields that are given to it now, which its own bytes don't tell."""
+    known = catalog.given_fields()
+    if not (given or known):
+        return
+    with catalog.transaction():
+        for source in catalog.sources().keys() & set(files):
+            fields = given.get(source, {})
+            if known.get(source, set()) != {(key, value) for key, values in fields.items() for value in values}:
+                catalog.write_fields(source, fields, given=True)
 
 
 def _count(store: Store, files: Iterable[str], report: SyncReport) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.fields import front_matter
+from errors import DocumentError
+from loaders.fields import front_matter, given_fields
 from loaders.languages import language_of
 from loaders.parsing import Cutting, parse
 
@@ -66,6 +67,26 @@ def test_any_header_is_read_or_left(text: str) -> None:
     for key, values in front_matter(MARKDOWN, f"---\n{text}\n---\n").items():
         assert key
         assert all(values)
+
+
+def test_fields_are_given_by_the_folder_and_those_above(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    (tmp_path / ".ragfields").write_text("'*':\n  team: red\na/:\n  kind: [report, 2026]\n")
+    (folder / ".ragfields").write_text("x.pdf:\n  Team: Blue\n")
+    files = {name: tmp_path / name for name in ("top.md", "a/b/x.pdf", "a/b/y.pdf")}
+    assert given_fields(files) == {
+        "top.md": {"team": ("red",)},
+        "a/b/x.pdf": {"team": ("red", "blue"), "kind": ("report", "2026")},
+        "a/b/y.pdf": {"team": ("red",), "kind": ("report", "2026")},
+    }
+
+
+@pytest.mark.parametrize("text", ["words", "- a\n- b\n", "a: b\n", "a: [\n", "day: 2026-99-99\n"])
+def test_rules_that_are_none_are_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / ".ragfields").write_text(text)
+    with pytest.raises(DocumentError, match="not understood"):
+        given_fields({"a": tmp_path / "a.md"})
 
 
 @pytest.mark.parametrize("language", TEXTS)

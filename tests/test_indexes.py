@@ -1,5 +1,6 @@
 """Every kind of vector index keeps one contract, on a temporary directory."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from errors import StoreError
+from errors import SettingsError, StoreError
 from loaders.indexes import FOLDERS, VectorIndex, open_vectors
 from loaders.quantised import LEAST
 
@@ -142,6 +143,13 @@ def test_any_edits_equal_what_they_leave(
         assert dict(opened.index.nearest(query.tolist(), 99)) == pytest.approx(wanted, abs=1e-5)
         opened.assert_whole()
     opened.index.close()
+
+
+def test_without_faiss_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(SettingsError, match="RAG_INDEX=pq: faiss is not installed") as caught:
+        Opened(tmp_path / "pq-0001")
+    assert "pip install" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

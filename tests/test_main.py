@@ -255,6 +255,15 @@ def test_search_ask_and_chat_keep_to_a_filter(fresh: Clone) -> None:
         assert litres in answer["answer"]
         assert {Path(source["source"]).suffix for source in answer["sources"]} == {suffix}
         assert litres in fresh("chat", "--suffix", suffix, stdin=f"{QUESTION}\n").out
+    (fresh.folder / ".ragfields").write_text("'*.txt':\n  Team: [Blue, letters]\n")
+    assert fresh("ingest", str(fresh.folder), "--json").json["unchanged"] == 2
+    assert found("--field", "team=BLUE") == found("--field", "team=letters") == ["b.txt"]
+    assert found("--field", "team=blue", "--field", "team=red") == ["a.md", "b.txt"]
+    (fresh.folder / ".ragfields").unlink()
+    assert fresh("ingest", str(fresh.folder)).status == 0
+    assert found("--field", "team=blue") == []
+    (fresh.folder / ".ragfields").write_text("no rule")
+    refused(fresh("ingest", str(fresh.folder)), ".ragfields", "not understood")
     nothing = fresh("ask", QUESTION, "--language", "de", "--json").json
     assert nothing["abstained"]
     assert nothing["sources"] == []
