@@ -47,6 +47,11 @@ def test_other_wordings_are_read_by_both_legs_and_share_a_weight() -> None:
     assert all(query.dense and query.keyword and query.made_by == "multi-query" for query in found)
 
 
+def test_a_line_end_that_the_grammar_lets_through_is_a_space() -> None:
+    (found,) = expand("multi-query", '{"questions": ["What does\nthe kettle hold?"]}')
+    assert found.text == "What does the kettle hold?"
+
+
 def test_an_imagined_passage_is_read_by_the_dense_leg_only() -> None:
     (found,) = expand("hyde", json.dumps({"passage": "The kettle Orion holds three litres."}))
     assert found == Query("The kettle Orion holds three litres.", 0.5, keyword=False, made_by="hyde")
