@@ -45,7 +45,7 @@ def show_answer(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: 
                 if live:
                     live.update(Text(draft, style="dim"))
     if not quiet:
-        if len(answer.queries) > 1:
+        if answer.queries[0] != answer.question:
             log.print(f"(searched: {answer.queries[0]})", markup=False)
         out.print(answer.answer, markup=False)
         if answer.quoted:

@@ -14,7 +14,8 @@ ALONE = "".join(rf"(?<!\b{word})" for word in ("who", "what", "when", "where", "
 JOINED = re.compile(rf"{ALONE},? and (?=(?:who|what|when|where|why|how)\b)", re.IGNORECASE)
 # a name of capitalised words, with small ones only inside: Escape from the Dark
 VERB = r"(?!(?:Are|Is|Was|Were|Do|Does|Did|Has|Have|Can|Which|What|Who|Between|Both|Compare)\b)"
-NAME = rf"(?:the )?{VERB}[^\W\d_a-z][\w.'’&-]*(?:(?: (?:of|the|de|von|from))* [^\W_a-z][\w.'’&-]*)*"
+TAIL = r"[\w.'’&-]{0,40}"
+NAME = rf"(?:the )?{VERB}[^\W\d_a-z]{TAIL}(?:(?: (?:of|the|de|von|from)){{0,2}} [^\W_a-z]{TAIL}){{0,7}}"
 PAIR = re.compile(rf"\b({NAME}),? (?:and|or|vs\.?|versus) ({NAME})")
 COMPARING = re.compile(r"\b(?:both|between|differ\w*|compar\w+|same|common|similar\w*|or|vs|versus)\b", re.IGNORECASE)
 

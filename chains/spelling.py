@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from chains.queries import Draft, distinct
 from words import STOP_WORDS, UNSPACED
 
-SHORTEST = 4  # letters: a shorter unknown word is more often an abbreviation than a misprint
+SHORTEST, LONGEST = 4, 40  # letters: a shorter unknown word is more often an abbreviation than a misprint
 TWO_EDITS = 8  # letters from which two misprints in one word are looked for
 FOREIGN = 0.5  # share of unknown words above which a question is taken for one in another language than the corpus
 COMMON, COVERED = 1000, 0.5  # commonest words of the corpus, and the share of them that general words must hold
@@ -89,7 +89,7 @@ def build_speller(
         parts, at = [], 0
         for match in unknown:
             word = match.group()
-            better = nearest(word.casefold(), lexicon()) if len(word) >= SHORTEST else ""
+            better = nearest(word.casefold(), lexicon()) if SHORTEST <= len(word) <= LONGEST else ""
             if better:
                 parts += [text[at : match.start()], better.capitalize() if word[0].isupper() else better]
                 at = match.end()
