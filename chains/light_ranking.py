@@ -13,8 +13,8 @@ from sentences import sentence_spans
 from words import content_words, words
 
 Vectors = Callable[[list[str]], np.ndarray]  # ids of chunks → their unit vectors, a row each
-# What a passage can gain by its words, in units of the fused score. Chosen among 20 settings on nine sets
-# (benchmarks/README.md); half or twice of each is as good within the noise.
+# What a passage can gain by its words, in units of the fused score: chosen among 20 settings on nine sets, and as good
+# on three others (benchmarks/README.md).
 COVERAGE, SENTENCE, PAIRS = 0.1, 0.2, 0.05
 NEIGHBOURS = 3
 
