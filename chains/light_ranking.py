@@ -61,11 +61,14 @@ def word_gains(query: str, texts: Sequence[str]) -> np.ndarray:
 def lift(scores: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return the scores, each raised towards those of the better passages that are alike.
 
-    s_i + mean over the 3 greatest of cos_ij × max(0, s_j - s_i): passages about the same are relevant to the same
+    s_i + mean over the 3 greatest of alike_ij × max(0, s_j - s_i): passages about the same are relevant to the same
     questions (the cluster hypothesis; Diaz 2005, "Regularizing ad hoc retrieval scores"). Lifting only keeps the best
-    passage the best, which plain smoothing and relevance feedback do not.
+    passage the best, which plain smoothing and relevance feedback do not. alike_ij is the cosine above the mean of all
+    pairs, in [0, 1]: some embedders put any two texts at 0.8.
     """
-    alike = np.clip(vectors @ vectors.T, 0, 1)
+    cosines = vectors @ vectors.T
+    mean = float(cosines[~np.eye(len(cosines), dtype=bool)].mean()) if len(cosines) > 1 else 0.0
+    alike = np.clip((cosines - mean) / max(1 - mean, 1e-6), 0, 1)
     gain = np.sort(alike * np.clip(scores[None, :] - scores[:, None], 0, None), axis=1)[:, ::-1]
     return np.asarray(scores + gain[:, :NEIGHBOURS].sum(axis=1) / NEIGHBOURS)
 

@@ -25,8 +25,8 @@ def test_a_passage_is_raised_towards_a_better_one_like_it() -> None:
 
 
 def test_the_three_greatest_lifts_count() -> None:
-    raised = lift(np.array([1.0, 0.9, 0.8, 0.7, 0.0]), unit([0.0] * 5))
-    assert raised[-1] == pytest.approx((1.0 + 0.9 + 0.8) / 3)
+    raised = lift(np.array([1.0, 0.9, 0.8, 0.7, 0.0, 0.5]), unit([0.0] * 5 + [np.pi / 2]))
+    assert raised[-2] == pytest.approx((1.0 + 0.9 + 0.8) / 3)
 
 
 @given(scores_and_angles)
@@ -36,6 +36,14 @@ def test_nothing_falls_and_nothing_overtakes_the_best(found: list[tuple[float, f
     assert (raised >= scores).all()
     assert (raised <= scores.max() + 1e-9).all()
     assert raised[scores.argmax()] == pytest.approx(scores.max())
+
+
+def test_what_all_passages_have_in_common_makes_none_alike() -> None:
+    vectors = np.eye(4)[[0, 1, 1, 2]] + 3 * np.eye(4)[3]  # as with embedders whose cosines are all high
+    raised = lift(np.array([1.0, 0.6, 0.3, 0.0]), vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    assert raised[2] == pytest.approx(0.3 + (0.6 - 0.3) / 3)
+    assert raised[3] == 0
+    assert lift(np.array([1.0, 0.0]), unit([0.5, 0.5])).tolist() == [1.0, 0.0]
 
 
 def test_words_count_by_how_rare_they_are_and_as_neighbours() -> None:

@@ -581,6 +581,11 @@ def test_without_the_leaf_evaluation_its_command_names_the_missing_part(without_
     refused(Done(done.returncode, done.stdout, done.stderr), "evaluation", "restore the folder evaluation/")
 
 
+def test_without_the_leaf_training_its_command_names_the_missing_part(without_evaluation: Path) -> None:
+    done = run_copy(without_evaluation, "train", "reranker", "questions.jsonl", "folder")
+    refused(Done(done.returncode, done.stdout, done.stderr), "training", "restore the folder training/")
+
+
 def test_a_reader_that_stops_early_gets_no_traceback(clone: Clone) -> None:
     command = f"{sys.executable} main.py documents --json | head -c 1"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAG_")}
