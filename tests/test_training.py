@@ -116,5 +116,6 @@ def test_the_whole_way_from_an_index_and_questions_to_a_model(tmp_path: Path) ->
     assert (report["groups"], report["kept_apart"]) == (32, 8)
     assert 0 < report["mrr_search"] <= 1
     assert 0 < report["mrr_reranked"] <= 1
+    assert report["pays"] == (report["mrr_reranked"] > report["mrr_search"])
     with pytest.raises(EvaluationError, match="something in it"):
         train_reranker(settings, tmp_path / "q.jsonl", tmp_path / "model")

@@ -60,6 +60,7 @@ def train_reranker(
         "kept_apart": len(kept),
         "mrr_search": round(before, 4),
         "mrr_reranked": round(after, 4),
+        "pays": after > before,
     }
 
 
