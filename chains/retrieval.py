@@ -46,7 +46,8 @@ class HybridRetriever(BaseRetriever):
         """Ask each leg for the best `candidates` chunks of every query that it is to read."""
         found = []
         for query in queries:
-            dense, vector, keyword = [], (), []
+            vector: Vector = ()
+            dense, keyword = [], []
             if query.dense and self.keyword_weight < 1:
                 vector = self.embed(query.text)
                 dense = self.nearest(vector, self.candidates)
@@ -84,7 +85,8 @@ class HybridRetriever(BaseRetriever):
             vectors = self.vectors([ids[at] for at in missing])
             for row, each in enumerate(found):
                 if len(each.vector):
-                    cosines[row, missing] = vectors @ np.asarray(each.vector, dtype=np.float32)
+                    known = cosines[row, missing]
+                    cosines[row, missing] = np.where(known, known, vectors @ np.asarray(each.vector, dtype=np.float32))
         return cosines
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:

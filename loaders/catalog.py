@@ -8,7 +8,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -220,7 +220,7 @@ class Catalog:
             last = rows[-1][0]
             yield [row[1] for row in rows], np.stack([np.frombuffer(row[2], dtype=np.float32) for row in rows])
 
-    def chunks(self, ids: Sequence[str], sources: Container[str] | None = None) -> list[Document]:
+    def chunks(self, ids: Sequence[str], sources: Collection[str] | None = None) -> list[Document]:
         """Return the chunks with these ids, in this order; an unknown id is left out.
 
         Metadata: the chunk's place, and `also_in`, the other sources that hold the same text, of `sources` only if
@@ -238,7 +238,9 @@ class Catalog:
                 by_id[id_] = Document(id=id_, page_content=text, metadata=at | {"also_in": others})
         return [by_id[id_] for id_ in ids if id_ in by_id]
 
-    def search_keywords(self, query: str, limit: int, allowed: Container[int] | None = None) -> list[tuple[str, float]]:
+    def search_keywords(
+        self, query: str, limit: int, allowed: Collection[int] | None = None
+    ) -> list[tuple[str, float]]:
         """Return (id, BM25 score) of the best chunks for the words of `query`, best first, of these rows only."""
         with self._lock:
             return keywords.search(self.connection, query, limit, allowed)

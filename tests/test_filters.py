@@ -141,8 +141,10 @@ def test_what_is_forbidden_never_comes_back_and_what_is_allowed_does(
     best = sorted((float(vector_of(text) @ vector_of(query)) for text in texts), reverse=True)[:limit]
     assert [score for _, score in store.dense(vector, limit, wanted)] == pytest.approx(best, abs=1e-5)
     retriever = HybridRetriever(
-        dense=lambda asked, count: store.dense(vector_of(asked).tolist(), count, wanted),
+        embed=lambda asked: vector_of(asked).tolist(),
+        nearest=lambda asked, count: store.dense(asked, count, wanted),
         keyword=lambda asked, count: store.keyword(asked, count, wanted),
+        vectors=store.vectors_of,
         fetch=lambda ids: store.chunks(ids, wanted),
         limit=limit,
     )

@@ -97,11 +97,11 @@ def test_scripts_without_capitals_have_names_too() -> None:
 
 def test_what_the_best_passage_names_is_lifted() -> None:
     found = [
-        passage("Jung made his debut in Love Forecast.", "Jung", "a.md", 0.9, "0"),
-        passage("Another film.", "Tabloid Truth", "b.md", 0.5, "1.57"),
+        passage("Jung made his debut in Love Forecast, a film.", "Jung", "a.md", 0.9, "0"),
+        passage("Another one.", "Tabloid Truth", "b.md", 0.5, "1.57"),
         passage("Directed by Park.", "Love Forecast", "c.md", 0.5, "-1.57"),
     ]
-    scores = light_score(lambda ids: unit([float(id_) for id_ in ids]))("who directed it", found)
+    scores = light_score(lambda ids: unit([float(id_) for id_ in ids]))("Whose film?", found)
     assert scores[2] - scores[1] == pytest.approx(MENTIONED / (1 + COVERAGE + PAIRS + MENTIONED), abs=1e-3)
 
 

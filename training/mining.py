@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 
 from chains.reranking import readable
 from errors import EvaluationError, one_line
-from pipeline import Search
+from searching import Search
 
 DEPTH = 100  # passages among which the right one is looked for
 
