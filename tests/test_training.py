@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableLambda
 from chains.reranking import build_reranker, cross_encoder
 from errors import EvaluationError
 from ingestion import ingest
-from pipeline import Search
+from searching import Search
 from settings import load_settings
 from training.mining import Group, Question, mine, read_questions
 from training.reranker import reciprocal_ranks, train_cross_encoder, train_reranker

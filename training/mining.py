@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from chains.queries import Query
 from chains.reranking import readable
 from errors import EvaluationError, one_line
 from searching import Search
@@ -65,7 +66,7 @@ def mine(search: Search, questions: Iterable[Question], *, wrong: int = 9) -> li
     """
     groups = []
     for question in questions:
-        passages = search.invoke([question.text])
+        passages = search.invoke([Query(question.text)])
         right = [passage for passage in passages if _answers(passage, question)]
         others = [passage for passage in passages if not _is_from(passage, question.documents)]
         if question.answers:  # long files: most of what is near is in the same one
