@@ -311,6 +311,12 @@ def test_evaluate_retrieval_prints_its_scores(fresh: Clone, tmp_path: Path) -> N
     assert {*wanted.split(), "chunks", "chunks_per_s"} <= scores.keys()
     assert scores["ndcg@10"] == 1.0
     assert (tmp_path / "run").read_text().startswith("q Q0 0 1 ")
+    table = fresh("evaluate", "retrieval", str(folder), "--ablate")
+    assert (table.status, table.err.splitlines()[0]) == (0, "default (present settings): nDCG@10 1.0000")
+    lines = table.out.splitlines()
+    assert lines[0].split("|")[1].strip() == "part"
+    assert lines[2].split("|")[3].strip() == "1.0000"
+    assert any("RAG_RERANKER=off" in line and "| no " in line for line in lines)
     assert not fresh.store.exists()
 
 
