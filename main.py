@@ -23,6 +23,7 @@ from terminal import (
     print_report,
     print_scores,
     print_sources,
+    print_tuning,
     progress,
     read_line,
     say,
@@ -308,6 +309,31 @@ def evaluate_retrieval(
         print_ablation(scores)
     else:
         print_scores(scores)
+
+
+@app.command()
+def tune(
+    target: Annotated[Path, typer.Argument(help='JSON lines {"question", "source", "page"} or a BEIR-layout folder.')],
+    chunks: Annotated[bool, typer.Option("--chunks", help="Try sizes of chunks too: all is read anew, aside.")] = False,
+    minutes: Annotated[float, typer.Option(min=0, help="Longest time to search.")] = 10,
+    write: Annotated[bool, typer.Option("--write", help="Add what is better to .env.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find settings that serve your own questions better, if any do."""
+    with _leaf("evaluation"):
+        from evaluation import tuning
+    from settings import ROOT
+
+    with progress("Indexing", shown=not as_json) as on_progress:
+        told: Any = {"on_progress": on_progress, "on_note": say}
+        report = tuning.tune(_settings(), target, chunks=chunks, minutes=minutes, **told)
+    if as_json:
+        print_json(report)
+    else:
+        print_tuning(report)
+    if write and report["env"]:
+        tuning.append_env(ROOT / ".env", report["env"])
+        say(f"written to {ROOT / '.env'}")
 
 
 @train_app.command("reranker")

@@ -154,12 +154,13 @@ def print_scores(scores: dict[str, Any]) -> None:
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print rows as a Markdown table, aligned for the eye too; their keys are its head."""
-    texts = [[str(value) for value in row.values()] for row in (dict.fromkeys(rows[0]), *rows)]
-    texts[0] = list(rows[0])
+    texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     texts.insert(1, ["-" * width for width in widths])
     for row in texts:
-        out.print(f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |", markup=False)
+        console.print(
+            f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |", markup=False
+        )
 
 
 def print_ablation(report: dict[str, Any]) -> None:
@@ -180,6 +181,46 @@ def print_ablation(report: dict[str, Any]) -> None:
         f"{report['queries']} queries, {report['documents']} documents, {report['chunks']} chunks; paired bootstrap, "
         "10,000 resamples. Of twenty such intervals about one leaves out zero by chance."
     )
+
+
+def print_tuning(report: dict[str, Any]) -> None:
+    """Print what was tried, what holds on the questions held back, and the lines for .env."""
+    rows = [
+        {"setting": row["setting"] or "(present)", "nDCG@10": f"{row['ndcg@10']:.4f}"}
+        | {"ms p50": f"{row['query_ms_p50']:.1f}", "front": "*" if row["front"] else ""}
+        for row in report["tried"]
+    ]
+    print_table(sorted(rows, key=lambda row: row["nDCG@10"], reverse=True))
+    out.print(
+        f"* none is both better and faster. On {report['train']} questions; {report['validation']} were held back:",
+        markup=False,
+    )
+    best, top_k, evidence = report["best"], report["top_k"], report["least_evidence"]
+    if best["setting"]:
+        out.print(
+            f"{best['setting']}: nDCG@10 {best['present']:.4f} → {best['ndcg@10']:.4f} {_interval(best)}", markup=False
+        )
+    if not (best["beyond_noise"] and best["difference"] > 0):
+        out.print("Nothing beats the present settings there.", markup=False)
+    shares = ", ".join(f"{k}: {share:.0%}" for k, share in top_k["hit_rate"].items())
+    out.print(f"A right passage is among the first k, by k: {shares}", markup=False)
+    out.print(
+        f"RAG_TOP_K={top_k['value']} would do {_interval(top_k)}; the model reads longer with each passage more.",
+        markup=False,
+    )
+    if evidence:
+        told = f"{evidence['present']:.0%} → {evidence['rightly_told']:.0%} rightly answered or refused"
+        out.print(f"RAG_LEAST_EVIDENCE={evidence['value']}: {told} {_interval(evidence)}", markup=False)
+    if any("CHUNK_TOKENS" in line for line in report["env"]):
+        out.print("Another size of chunks needs: python main.py ingest", markup=False)
+    out.print("For .env:" if report["env"] else "Leave .env as it is.", markup=False)
+    for line in report["env"]:
+        out.print(line, markup=False)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    noise = "beyond noise" if row["beyond_noise"] else "within noise"
+    return f"({row['difference']:+.4f}, 95 %: {row['low']:+.4f} … {row['high']:+.4f}, {noise})"
 
 
 def print_report(report: "SyncReport") -> None:
