@@ -158,9 +158,7 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     texts.insert(1, ["-" * width for width in widths])
     for row in texts:
-        console.print(
-            f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |", markup=False
-        )
+        out.print(f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |", markup=False)
 
 
 def print_ablation(report: dict[str, Any]) -> None:
@@ -191,31 +189,27 @@ def print_tuning(report: dict[str, Any]) -> None:
         for row in report["tried"]
     ]
     print_table(sorted(rows, key=lambda row: row["nDCG@10"], reverse=True))
-    out.print(
-        f"* none is both better and faster. On {report['train']} questions; {report['validation']} were held back:",
-        markup=False,
-    )
     best, top_k, evidence = report["best"], report["top_k"], report["least_evidence"]
-    if best["setting"]:
-        out.print(
-            f"{best['setting']}: nDCG@10 {best['present']:.4f} → {best['ndcg@10']:.4f} {_interval(best)}", markup=False
-        )
-    if not (best["beyond_noise"] and best["difference"] > 0):
-        out.print("Nothing beats the present settings there.", markup=False)
     shares = ", ".join(f"{k}: {share:.0%}" for k, share in top_k["hit_rate"].items())
-    out.print(f"A right passage is among the first k, by k: {shares}", markup=False)
-    out.print(
-        f"RAG_TOP_K={top_k['value']} would do {_interval(top_k)}; the model reads longer with each passage more.",
-        markup=False,
-    )
+    lines = [
+        f"(on {report['train']} questions; *: none is better and as fast, or faster and as good)",
+        f"On the {report['validation']} questions held back:",
+    ]
+    if best["setting"]:
+        lines.append(f"{best['setting']}: nDCG@10 {best['present']:.4f} → {best['ndcg@10']:.4f} {_interval(best)}")
+    if not (best["beyond_noise"] and best["difference"] > 0):
+        lines.append("Nothing beats the present settings.")
+    lines += [
+        f"A right passage is among the first k, by k: {shares}",
+        f"RAG_TOP_K={top_k['value']} would do {_interval(top_k)}; each passage more is more for the model to read.",
+    ]
     if evidence:
-        told = f"{evidence['present']:.0%} → {evidence['rightly_told']:.0%} rightly answered or refused"
-        out.print(f"RAG_LEAST_EVIDENCE={evidence['value']}: {told} {_interval(evidence)}", markup=False)
+        told = f"{evidence['present']:.0%} → {evidence['rightly_told']:.0%} rightly let through or refused"
+        lines.append(f"RAG_LEAST_EVIDENCE={evidence['value']}: {told} {_interval(evidence)}")
     if any("CHUNK_TOKENS" in line for line in report["env"]):
-        out.print("Another size of chunks needs: python main.py ingest", markup=False)
-    out.print("For .env:" if report["env"] else "Leave .env as it is.", markup=False)
-    for line in report["env"]:
-        out.print(line, markup=False)
+        lines.append("Another size of chunks needs: python main.py ingest")
+    lines.append("For .env:" if report["env"] else "Leave .env as it is.")
+    out.print("\n".join([*lines, *report["env"]]), markup=False)
 
 
 def _interval(row: dict[str, Any]) -> str:

@@ -82,12 +82,25 @@ def test_without_time_only_the_present_settings_are_measured(indexed: Settings, 
 def test_the_threshold_of_evidence_is_chosen_where_questions_have_no_answer(indexed: Settings, tmp_path: Path) -> None:
     rows = questions(20) + [
         {"question": f"Who {what} the king of Spain?", "answerable": False}
-        for what in "crowned painted married taught met saw fed paid knew liked hated drew buried sold".split()
+        for what in (
+            "crowned",
+            "painted",
+            "married",
+            "taught",
+            "met",
+            "saw",
+            "paid",
+            "knew",
+            "hated",
+            "drew",
+            "buried",
+            "led",
+        )
     ]
-    report = tune(changed(indexed, least_evidence=0.0), write(tmp_path / "q.jsonl", rows), minutes=0)
+    report = tune(changed(indexed, least_evidence=0.95), write(tmp_path / "q.jsonl", rows), minutes=0)
     evidence = report["least_evidence"]
-    assert report["unanswerable"] == 14
-    assert evidence["present"] == 0.5, "nothing is refused"
+    assert report["unanswerable"] == 12
+    assert evidence["present"] == 0.5, "all are refused"
     assert evidence["rightly_told"] > 0.9
     assert evidence["beyond_noise"]
     assert f"RAG_LEAST_EVIDENCE={evidence['value']}" in report["env"]
@@ -114,7 +127,7 @@ def test_a_folder_of_judged_queries_is_a_target_too(tmp_path: Path) -> None:
 
 
 def test_too_few_questions_tell_nothing(indexed: Settings, tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="11 questions .* too few"):
+    with pytest.raises(EvaluationError, match=r"11 questions .* too few"):
         tune(indexed, write(tmp_path / "q.jsonl", questions(11)))
 
 
