@@ -4,7 +4,8 @@ The entry script: the commands, and the only file that exits.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,11 +18,15 @@ from terminal import (
     out,
     passage_fields,
     place,
+    print_ablation,
     print_json,
     print_report,
+    print_scores,
     print_sources,
+    print_tuning,
     progress,
     read_line,
+    say,
     short,
     show_answer,
 )
@@ -281,24 +286,54 @@ def index_rebuild(as_json: Json = False) -> None:
 @evaluate_app.command("retrieval")
 def evaluate_retrieval(
     folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl and qrels/test.tsv (BEIR layout).")],
+    queries: Annotated[str, typer.Option(metavar="FILE", help="File of queries in the folder.")] = "queries.jsonl",
+    qrels: Annotated[str, typer.Option(metavar="FILE", help="File of judgements in its qrels/.")] = "test.tsv",
     run_file: Annotated[Path | None, typer.Option(help="Write the ranking as a TREC run.")] = None,
+    ablate: Annotated[bool, typer.Option("--ablate", help="A table of what each part of the search adds.")] = False,
     as_json: Json = False,
 ) -> None:
     """Score retrieval: nDCG, MRR, hit rate, recall, MAP and milliseconds."""
-    try:
-        from evaluation import retrieval
-    except ModuleNotFoundError as error:
-        raise EvaluationError(
-            "evaluation", f"this part is not installed ({error})", "restore the folder evaluation/"
-        ) from None
+    with _leaf("evaluation"):
+        from evaluation import ablation, retrieval
+    if ablate and run_file:
+        raise typer.BadParameter("--run-file goes without --ablate")
     with progress("Indexing", shown=not as_json) as on_progress:
-        scores = retrieval.evaluate_retrieval(_settings(), folder, run_file=run_file, on_progress=on_progress)
+        told: Any = {"queries": queries, "qrels": qrels, "on_progress": on_progress, "on_note": say}
+        if ablate:
+            scores = ablation.evaluate_ablation(_settings(), folder, **told)
+        else:
+            scores = retrieval.evaluate_retrieval(_settings(), folder, run_file=run_file, **told)
     if as_json:
         print_json(scores)
-        return
-    for name, value in scores.items():
-        if name != "settings":
-            out.print(f"{name:>14}  {value}")
+    elif ablate:
+        print_ablation(scores)
+    else:
+        print_scores(scores)
+
+
+@app.command()
+def tune(
+    target: Annotated[Path, typer.Argument(help='JSON lines {"question", "source", "page"} or a BEIR-layout folder.')],
+    chunks: Annotated[bool, typer.Option("--chunks", help="Try sizes of chunks too: all is read anew, aside.")] = False,
+    minutes: Annotated[float, typer.Option(min=0, help="Longest time to search.")] = 10,
+    write: Annotated[bool, typer.Option("--write", help="Add what is better to .env.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find settings that serve your own questions better, if any do."""
+    with _leaf("evaluation"):
+        from evaluation import tuning
+    from settings import ROOT
+
+    with progress("Indexing", shown=not as_json) as on_progress:
+        told: Any = {"on_progress": on_progress, "on_note": say}
+        report = tuning.tune(_settings(), target, chunks=chunks, minutes=minutes, **told)
+    if as_json:
+        print_json(report)
+    else:
+        print_tuning(report)
+    if write and report["env"]:
+        tuning.append_env(ROOT / ".env", report["env"])
+        say(f"written to {ROOT / '.env'}")
 
 
 @train_app.command("reranker")
@@ -310,12 +345,8 @@ def train_reranker(
     as_json: Json = False,
 ) -> None:
     """Train a small cross-encoder that re-orders passages."""
-    try:
+    with _leaf("training"):
         from training import reranker
-    except ModuleNotFoundError as error:
-        raise EvaluationError(
-            "training", f"this part is not installed ({error})", "restore the folder training/"
-        ) from None
     with progress("Training", shown=not as_json, unit="steps") as on_progress:
         report = reranker.train_reranker(
             _settings(),
@@ -327,9 +358,8 @@ def train_reranker(
         )
     if as_json:
         print_json(report)
-        return
-    for name, value in report.items():
-        out.print(f"{name:>14}  {value}", markup=False)
+    else:
+        print_scores(report)
 
 
 @app.command()
@@ -366,6 +396,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
+
+
+@contextmanager
+def _leaf(folder: str) -> Iterator[None]:
+    """Say in one line that a folder which may be deleted is missing, where an import inside finds it so."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EvaluationError(
+            folder, f"this part is not installed ({error})", f"restore the folder {folder}/"
+        ) from None
 
 
 def _filter(*options: Any) -> "Filter | None":

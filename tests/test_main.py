@@ -32,6 +32,7 @@ COMMANDS = (
     ("documents", "remove"),
     ("evaluate",),
     ("evaluate", "retrieval"),
+    ("tune",),
     ("doctor",),
 )
 KETTLE = "# Orion\n\nThe kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.\n"
@@ -320,11 +321,30 @@ def test_evaluate_retrieval_prints_its_scores(fresh: Clone, tmp_path: Path) -> N
     assert {*wanted.split(), "chunks", "chunks_per_s"} <= scores.keys()
     assert scores["ndcg@10"] == 1.0
     assert (tmp_path / "run").read_text().startswith("q Q0 0 1 ")
+    table = fresh("evaluate", "retrieval", str(folder), "--ablate")
+    assert (table.status, table.err.splitlines()[0]) == (0, "default (present settings): nDCG@10 1.0000")
+    lines = table.out.splitlines()
+    assert lines[0].split("|")[1].strip() == "part"
+    assert lines[2].split("|")[3].strip() == "1.0000"
+    assert any("RAG_RERANKER=off" in line and "| no " in line for line in lines)
     assert not fresh.store.exists()
 
 
 def test_evaluate_of_a_folder_that_is_none_is_refused(fresh: Clone, tmp_path: Path) -> None:
     refused(fresh("evaluate", "retrieval", str(tmp_path / "none")), "none/corpus.jsonl", "BEIR")
+
+
+def test_tune_says_so_where_nothing_is_better(clone: Clone, tmp_path: Path) -> None:
+    path = tmp_path / "questions.jsonl"
+    row = json.dumps({"question": QUESTION, "source": "kettle.md"})
+    path.write_text("\n".join([row] * 12))
+    done = clone("tune", str(path), "--minutes", "0", "--write")
+    assert (done.status, done.err) == (0, "present settings: nDCG@10 1.0000\n")
+    assert "Nothing beats the present settings" in done.out
+    assert done.out.endswith("Leave .env as it is.\n")
+    assert clone("tune", str(path), "--minutes", "0", "--json").json["env"] == []
+    path.write_text(row)
+    refused(clone("tune", str(path)), "questions.jsonl", "too few", "write at least 12")
 
 
 def test_doctor_tells_of_packages_models_index_and_problems(clone: Clone) -> None:
@@ -576,8 +596,11 @@ def test_without_the_leaf_evaluation_a_question_is_answered(clone: Clone, withou
     assert json.loads(done.stdout)["sources"][0]["text"] == "The kettle Orion holds 3 litres of water."
 
 
-def test_without_the_leaf_evaluation_its_command_names_the_missing_part(without_evaluation: Path) -> None:
-    done = run_copy(without_evaluation, "evaluate", "retrieval", "folder")
+@pytest.mark.parametrize("command", [("evaluate", "retrieval"), ("tune",)])
+def test_without_the_leaf_evaluation_its_commands_name_the_missing_part(
+    command: tuple[str, ...], without_evaluation: Path
+) -> None:
+    done = run_copy(without_evaluation, *command, "folder")
     refused(Done(done.returncode, done.stdout, done.stderr), "evaluation", "restore the folder evaluation/")
 
 

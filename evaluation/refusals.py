@@ -1,0 +1,38 @@
+"""Questions with and without an answer come in; the threshold of evidence that tells them apart goes out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from chains.evidence import build_highlighter
+from chains.post_filter import lacks_evidence
+from searching import Index, build_rewriter, build_search, with_query
+from settings import Settings
+
+THRESHOLDS = tuple(round(0.03 * step, 2) for step in range(2, 28))  # 0.06 to 0.81; the default 0.33 is among them
+
+
+def pick_threshold(rights: Mapping[float, np.ndarray], present: float) -> float:
+    """Return the threshold with the highest mean, of equal ones the nearest to the present."""
+    return max(rights, key=lambda least: (round(float(rights[least].mean()), 9), -abs(least - present)))
+
+
+def decide(
+    settings: Settings, index: Index, answerable: Mapping[str, str], unanswerable: Mapping[str, str]
+) -> dict[float, np.ndarray]:
+    """Return, for each threshold, which questions it rightly lets through or refuses.
+
+    Right counts so that the mean is the balanced accuracy: both kinds weigh the same, however many there are of each.
+    """
+    rewriter = build_rewriter(settings, index)
+    search = with_query(build_search(settings, index, limit=settings.top_k)) | build_highlighter(index.embeddings)
+    count = len(answerable) + len(unanswerable)
+    rights: dict[float, list[float]] = {least: [] for least in sorted({*THRESHOLDS, settings.least_evidence})}
+    for questions, is_refusal in ((answerable, False), (unanswerable, True)):
+        for question in questions.values():
+            queries = rewriter.invoke({"question": question, "history": ()})
+            passages = search.invoke(queries)
+            for least, right in rights.items():
+                refused = lacks_evidence(queries[0].text, passages, least_evidence=least)
+                right.append((refused is is_refusal) * count / (2 * len(questions)))
+    return {least: np.array(right) for least, right in rights.items()}
