@@ -22,11 +22,12 @@ def build_passages(
     neighbours: Neighbours = lambda id_, reach: (),
     count_tokens: Callable[[str], int] = len,
 ) -> Runnable[list[Document], list[Document]]:
-    """Return a Runnable: chunks, best first → the best `limit` passages, best first.
+    """Return a Runnable: chunks, best first → the passages that the best `limit` of them make, best first.
 
-    Chunks of one page and section whose spans touch or overlap become one passage, with the place and the score of the
-    best. `metadata["chunks"]` has the ids of all that were found in it, `metadata["hit"]` the span of the best one in
-    characters of the document, and `also_in` the other sources of any of them.
+    Chunks of one page and section whose spans touch or overlap become one passage, with the rank and the score of the
+    best; one that a passage holds already takes no room. `metadata["chunks"]` has the ids of all that were found in a
+    passage, `metadata["hit"]` the span of the best one in characters of the document, `also_in` the other sources of
+    any of them.
 
     parent_tokens: widen each passage to so many tokens, by whole chunks of its section on both sides alike. neighbours
     gives the chunks of the section up to so many places before and after one, that one among them.
@@ -35,18 +36,22 @@ def build_passages(
     def read(ranked: list[Document]) -> list[Document]:
         passages: dict[str, Document] = {}  # by the id of the best chunk, in the order of their ranks
         at_place: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
+        room = limit
         for chunk in ranked:
             place = tuple(chunk.metadata[key] for key in ("source", "page", "section"))
             beside, found = at_place[place], _passage(chunk)
-            if parent_tokens and not any(_holds(passages[id_], found) for id_ in beside):
-                found = widened(found, neighbours(str(chunk.id), parent_tokens // LEAST), parent_tokens, count_tokens)
+            if not any(_holds(passages[id_], found) for id_ in beside):
+                if not room:
+                    break
+                room -= 1
+                if parent_tokens:
+                    section = neighbours(str(chunk.id), parent_tokens // LEAST)
+                    found = widened(found, section, parent_tokens, count_tokens)
             touching: list[str] = []
             for id_ in beside:
                 if text := joined_text(passages[id_], found):
                     found = _joined(found, passages[id_], text) if touching else _joined(passages[id_], found, text)
                     touching.append(id_)
-            if not touching and len(passages) == limit:
-                break
             for id_ in touching[1:]:  # the chunk closed the gap between two
                 del passages[id_]
             passages[str(found.id)] = found
