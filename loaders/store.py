@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from langchain_core.documents import Document
 
-from loaders.catalog import Catalog
+from loaders.catalog import PLACE, Catalog
 from loaders.changes import Changes, rebuild_keywords
 from loaders.filters import Allowed, Filter, resolve
 from loaders.indexes import DEFAULT, FOLDERS, VectorIndex, open_vectors
@@ -159,6 +159,22 @@ class Store:
         """Return the chunks with these ids; other sources that hold the same text are named if they are allowed."""
         allowed = self.allowed(where)
         return self.catalog.chunks(ids, allowed.sources if allowed else None)
+
+    def section_of(self, id_: str, reach: int) -> list[Document]:
+        """Return the chunks of a chunk's page and section, up to `reach` places before and after it, itself included.
+
+        They are in the order of the text; repeated ones are among them. Metadata: the place.
+        """
+        columns = ", ".join(f"k.{column}" for column in PLACE)
+        rows = self.catalog.rows(
+            f"SELECT k.id, k.text, {columns} FROM chunks c JOIN chunks k ON k.source = c.source"  # noqa: S608
+            " AND k.position BETWEEN c.position - ? AND c.position + ? AND k.page IS c.page AND k.section = c.section"
+            " WHERE c.id = ? ORDER BY k.position",
+            (reach, reach, id_),
+        )
+        return [
+            Document(id=row[0], page_content=row[1], metadata=dict(zip(PLACE, row[2:], strict=True))) for row in rows
+        ]
 
 
 def needs_repair(directory: Path, kind: str) -> bool:

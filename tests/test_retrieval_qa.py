@@ -184,6 +184,25 @@ def test_passages_go_lowest_rank_first_until_the_prompt_fits_and_are_counted(mod
         assert len(state["source_documents"]) == 8, "the state that came in is left as it was"
 
 
+def test_wide_passages_are_cut_to_what_was_found_before_any_is_dropped(model: LlamaCppChat) -> None:
+    narrow = [passage(n, f"Fact number {n}: water boils.") for n in (1, 2)]
+    wide = []
+    for each in narrow:
+        hit = (1000, 1000 + len(each.page_content))
+        text = "More before. " * 60 + each.page_content + " More behind." * 60
+        wide.append(Document(id=each.id, page_content=text, metadata=each.metadata | {"start": 220, "hit": hit}))
+    state = {"query": QUESTION, "source_documents": wide}
+    for limit, expected in (
+        (tokens(model, QUESTION, wide), [wide[0].page_content, wide[1].page_content]),
+        (tokens(model, QUESTION, wide) - 1, [wide[0].page_content, narrow[1].page_content]),
+        (tokens(model, QUESTION, narrow), [narrow[0].page_content, narrow[1].page_content]),
+        (tokens(model, QUESTION, narrow) - 1, [narrow[0].page_content]),
+    ):
+        fitted = fit_prompt(load_prompt("answer"), limit, model.get_num_tokens_from_messages, show_passages)(state)
+        assert [each.page_content for each in fitted["source_documents"]] == expected
+        assert fitted["dropped"] == 2 - len(expected)
+
+
 def test_one_token_less_drops_one_passage_more(model: LlamaCppChat) -> None:
     limit = tokens(model, QUESTION, PASSAGES)
     state = {"query": QUESTION, "source_documents": PASSAGES}
