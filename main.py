@@ -5,25 +5,29 @@ The entry script: the commands, and the only file that exits.
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from errors import EvaluationError, RagError
+from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until
 from terminal import (
     log,
     out,
     passage_fields,
     place,
+    print_explanation,
     print_json,
+    print_passages,
     print_report,
     print_sources,
     progress,
     read_line,
     short,
     show_answer,
+    with_explanation,
 )
 
 if TYPE_CHECKING:
@@ -43,29 +47,6 @@ app.add_typer(index_app, name="index")
 app.add_typer(evaluate_app, name="evaluate")
 train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Sources = Annotated[
-    list[str] | None,
-    typer.Option("--source", metavar="GLOB", help="Only files with this name or path, such as 'docs/**/*.md'."),
-]
-Suffixes = Annotated[
-    list[str] | None, typer.Option("--suffix", metavar="SUFFIX", help="Only files whose names end so: md.")
-]
-Since = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or later: 2026-11-25.")]
-Until = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or before.")]
-Languages = Annotated[
-    list[str] | None, typer.Option("--language", metavar="CODE", help="Only documents in this language: de.")
-]
-Fields = Annotated[
-    list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="Only files whose YAML header says so.")
-]
-
-
-Targets = Annotated[
-    list[str] | None,
-    typer.Argument(help="Files, folders, web pages or sitemaps. None: all that were ever ingested."),
-]
 
 
 @app.command()
@@ -117,20 +98,30 @@ def ask(
     until: Until = "",
     language: Languages = None,
     field: Fields = None,
+    explain: Explain = False,
+    expect: Expect = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question, with numbered sources."""
+    import explaining
     import pipeline
+    from chains.explain import Recorder
     from chains.rag import check_question
 
     settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
-        answer = show_answer(chain, question, (), quiet=as_json)
+        asked = explaining.Asked(settings, index, settings.top_k, where)
+        if explain or expect:
+            explaining.warm_up(asked)
+        seen = Recorder()
+        answer = show_answer(chain, question, (), quiet=as_json, trace=seen)
+        explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
     if as_json:
-        print_json(answer)
-    else:
-        print_sources(answer)
+        print_json(with_explanation(asdict(answer), explanation))
+        return
+    print_sources(answer)
+    print_explanation(explanation)
 
 
 @app.command()
@@ -182,27 +173,37 @@ def search(
     until: Until = "",
     language: Languages = None,
     field: Fields = None,
+    explain: Explain = False,
+    expect: Expect = None,
     as_json: Json = False,
 ) -> None:
     """Find passages; no model is asked."""
+    import explaining
     import pipeline
     import searching
+    from chains.explain import Recorder
     from chains.rag import check_question
 
     settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
-        queries = searching.build_rewriter(settings, index).invoke({"question": query, "history": []})
-        found = searching.build_search(settings, index, limit=k, where=where).invoke(queries)
-        passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
+        chain = searching.build_rewriter(settings, index) | searching.build_search(
+            settings, index, limit=k, where=where
+        ).with_config(run_name="retrieve")
+        asked = explaining.Asked(settings, index, k, where, by_option=True)
+        if explain or expect:
+            explaining.warm_up(asked)
+        seen = Recorder()
+        found = chain.invoke({"question": query, "history": []}, config={"callbacks": [seen]})
+        explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
+    passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
     if as_json:
-        print_json({"query": query, "passages": passages})
+        print_json(with_explanation({"query": query, "passages": passages}, explanation))
         return
-    if queries[0].text != query:
-        log.print(f"(searched: {queries[0].text})", markup=False)
-    for passage in passages:
-        out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
-        out.print(passage["text"], markup=False)
+    if seen.found[0].query.text != query:
+        log.print(f"(searched: {seen.found[0].query.text})", markup=False)
+    print_passages(passages)
+    print_explanation(explanation)
 
 
 @documents_app.callback()

@@ -66,7 +66,7 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
     `where` says which documents they may come from.
     """
     store = index.store
-    count = settings.rerank_candidates if settings.reranker != "off" else 0
+    count = settings.rerank_candidates
     retriever = HybridRetriever(
         embed=index.embed,
         nearest=partial(store.dense, where=where),
@@ -77,15 +77,13 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
         keyword_weight=settings.keyword_weight,
         limit=max(limit, count),
     )
-    legs, fuse = RunnableLambda(retriever.legs, name="legs"), RunnableLambda(retriever.fuse, name="fuse")
-    search: Search = legs | fuse
-    if not count:
-        return search
-    light = build_reranker(light_score(store.vectors_of), candidates=count, limit=max(limit, count), batch=count)
-    search = with_query(search) | light.with_config(run_name="light")
-    if settings.reranker != "light":
-        folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline)
-        slow = build_reranker(cross_encoder(folder), candidates=count, limit=limit, budget_ms=settings.rerank_ms)
+    search: Search = RunnableLambda(retriever.legs, name="legs") | RunnableLambda(retriever.fuse, name="fuse")
+    if settings.reranker != "off":
+        light = build_reranker(light_score(store.vectors_of), candidates=count, limit=max(limit, count), batch=count)
+        search = with_query(search) | light.with_config(run_name="light")
+    if settings.reranker not in ("off", "light"):
+        score = cross_encoder(models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline))
+        slow = build_reranker(score, candidates=count, limit=max(limit, count), budget_ms=settings.rerank_ms)
         search = with_query(search) | slow
     return search | RunnableLambda(itemgetter(slice(limit)), name="cut")
 

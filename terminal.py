@@ -17,14 +17,19 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
+    from chains.explain import Explanation
     from chains.queries import Turn
     from chains.rag import Answer
+    from chains.trace import Trace
     from loaders.sync import SyncReport
 
+SHOWN = ("dense", "keyword", "fuse", "light", "rerank", "diversify")  # stages that give scores, or another order
 out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
 
 
-def show_answer(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: bool = False) -> "Answer":
+def show_answer(
+    chain: Any, question: str, history: "Sequence[Turn]", *, quiet: bool = False, trace: "Trace | None" = None
+) -> "Answer":
     """Show the draft while it is written, then the checked answer in its place."""
     from rich.live import Live
     from rich.text import Text
@@ -37,7 +42,7 @@ def show_answer(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: 
         if out.is_terminal and not quiet
         else _nothing() as live
     ):
-        for piece in stream_answer(chain, question, history):
+        for piece in stream_answer(chain, question, history, trace):
             if isinstance(piece, Answer):
                 answer = piece
             else:
@@ -120,6 +125,49 @@ def passage_fields(number: int, passage: "Document") -> dict[str, Any]:
         "text": passage.page_content,
         "score": round(float(at["score"]), 4),
     }
+
+
+def print_passages(passages: Sequence[dict[str, Any]]) -> None:
+    """Print passages that were found, whole."""
+    for passage in passages:
+        out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
+        out.print(passage["text"], markup=False)
+
+
+def with_explanation(found: dict[str, Any], explanation: "Explanation | None") -> dict[str, Any]:
+    """Return what was found with its explanation, if there is one."""
+    return found | ({"explanation": asdict(explanation)} if explanation else {})
+
+
+def print_explanation(explanation: "Explanation | None") -> None:
+    """Print the queries, each passage's rank and score in every stage, the milliseconds, and what was lost where."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not explanation:
+        return
+    out.print()
+    for query in explanation.queries:
+        legs = " and ".join(leg for leg in ("dense", "keyword") if query[leg])
+        out.print(f"query: {query['text']} (by {query['made_by']}, weight {query['weight']:g}, {legs})", markup=False)
+    rows = [(str(p.n), place(asdict(p)), p.stages, p.read) for p in explanation.passages]
+    rows += [("", e.expected, e.stages, "") for e in explanation.expected if e.stages and e.lost_at]
+    stages = [stage for stage in dict.fromkeys(stage for row in rows for stage in row[2]) if stage in SHOWN]
+    table = Table("n", "passage", box=None, pad_edge=False)
+    for stage in (*stages, *(["read"] if any(row[3] for row in rows) else ())):
+        table.add_column(stage, no_wrap=True)
+    for n, where, at, read in rows:
+        cells = (f"{at[stage].rank}: {at[stage].score:.3f}" if stage in at else "–" for stage in stages)
+        table.add_row(n, Text(where), *cells, *([read] if any(row[3] for row in rows) else ()))
+    out.print(table, soft_wrap=False)
+    times = ", ".join(f"{name.removesuffix('_ms')} {ms:g}" for name, ms in explanation.timings.items())
+    out.print(f"milliseconds: {times}", markup=False)
+    for each in explanation.expected:
+        out.print(f"{each.expected}: {f'lost at {each.lost_at}: ' if each.lost_at else ''}{each.why}", markup=False)
+        for remedy in each.remedies:
+            out.print(f"  to change: {remedy}", markup=False)
+        if each.lost_at and not each.remedies:
+            out.print("  no setting that was tried keeps it", markup=False)
 
 
 def place(at: dict[str, Any]) -> str:
