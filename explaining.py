@@ -27,9 +27,11 @@ def explain(asked: Asked, seen: Recorder, expected: Sequence[str] = ()) -> Expla
     return replace(explain_run(seen), expected=tuple(_judged(asked, seen, value) for value in expected))
 
 
-def warm_up(asked: Asked) -> None:
-    """Search once, so that what the first search loads is not in the times of the one to explain."""
-    run(asked, [Query("warm up")])
+def start(asked: Asked, is_wanted: bool) -> Recorder:
+    """Return what records a run; where its explanation is wanted, what the first search loads is loaded before."""
+    if is_wanted:
+        run(asked, [Query("start")])
+    return Recorder()
 
 
 def _judged(asked: Asked, seen: Recorder, value: str) -> Expected:

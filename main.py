@@ -5,7 +5,6 @@ The entry script: the commands, and the only file that exits.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +12,13 @@ import typer
 
 from errors import EvaluationError, RagError
 from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until
+from tables import print_explanation
 from terminal import (
     log,
     out,
     passage_fields,
-    place,
-    print_explanation,
+    print_documents,
+    print_health,
     print_json,
     print_passages,
     print_report,
@@ -27,7 +27,6 @@ from terminal import (
     read_line,
     short,
     show_answer,
-    with_explanation,
 )
 
 if TYPE_CHECKING:
@@ -105,23 +104,21 @@ def ask(
     """Answer a question, with numbered sources."""
     import explaining
     import pipeline
-    from chains.explain import Recorder
     from chains.rag import check_question
+    from remedies import Asked
 
     settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
-        asked = explaining.Asked(settings, index, settings.top_k, where)
-        if explain or expect:
-            explaining.warm_up(asked)
-        seen = Recorder()
+        asked = Asked(settings, index, settings.top_k, where)
+        seen = explaining.start(asked, explain or bool(expect))
         answer = show_answer(chain, question, (), quiet=as_json, trace=seen)
         explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
     if as_json:
-        print_json(with_explanation(asdict(answer), explanation))
-        return
-    print_sources(answer)
-    print_explanation(explanation)
+        print_json(answer, explanation)
+    else:
+        print_sources(answer)
+        print_explanation(explanation)
 
 
 @app.command()
@@ -181,29 +178,23 @@ def search(
     import explaining
     import pipeline
     import searching
-    from chains.explain import Recorder
     from chains.rag import check_question
+    from remedies import Asked
 
     settings, where = _settings(), _filter(source, suffix, since, until, language, field)
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
-        chain = searching.build_rewriter(settings, index) | searching.build_search(
-            settings, index, limit=k, where=where
-        ).with_config(run_name="retrieve")
-        asked = explaining.Asked(settings, index, k, where, by_option=True)
-        if explain or expect:
-            explaining.warm_up(asked)
-        seen = Recorder()
-        found = chain.invoke({"question": query, "history": []}, config={"callbacks": [seen]})
+        finder = searching.build_finder(settings, index, limit=k, where=where)
+        asked = Asked(settings, index, k, where, by_option=True)
+        seen = explaining.start(asked, explain or bool(expect))
+        found = finder.invoke({"question": query, "history": []}, config={"callbacks": [seen]})
         explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
     passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
     if as_json:
-        print_json(with_explanation({"query": query, "passages": passages}, explanation))
-        return
-    if seen.found[0].query.text != query:
-        log.print(f"(searched: {seen.found[0].query.text})", markup=False)
-    print_passages(passages)
-    print_explanation(explanation)
+        print_json({"query": query, "passages": passages}, explanation)
+    else:
+        print_passages(passages, query, seen.found[0].query.text)
+        print_explanation(explanation)
 
 
 @documents_app.callback()
@@ -232,15 +223,8 @@ def documents(
             ]
     if as_json:
         print_json({"dropped" if dropped else "documents": rows})
-        return
-    for row in rows:
-        if dropped:
-            text = " ".join(row["text"].split())
-            out.print(f"{place({**row, 'line': None, 'section': ''})}: {row['reason']}: {text[:80]}", markup=False)
-        else:
-            out.print(
-                f"{row['chunks']:6}  {short(row['source'])}  {row['failure'] or row['note']}".rstrip(), markup=False
-            )
+    else:
+        print_documents(rows)
 
 
 @documents_app.command("remove")
@@ -345,12 +329,7 @@ def doctor(
     if as_json:
         print_json(report)
         raise typer.Exit(bool(report["problems"]))
-    for title, part in report.items():
-        if not part:
-            continue
-        out.print(f"[bold]{title.replace('_', ' ')}[/bold]")
-        for name, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
-            out.print(f"  {name}: {value}", markup=False)
+    print_health(report)
     raise typer.Exit(bool(report["problems"]))
 
 

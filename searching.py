@@ -36,6 +36,7 @@ from prompts import load_prompt
 from settings import ROOT, Settings
 
 Search = Runnable[Sequence[Query], list[Document]]  # queries → passages, the first query being the one to rank for
+Finder = Runnable[Any, list[Document]]
 SERVER_SECONDS = 20.0  # that a server may take to write a query
 
 
@@ -86,6 +87,12 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
         slow = build_reranker(score, candidates=count, limit=max(limit, count), budget_ms=settings.rerank_ms)
         search = with_query(search) | slow
     return search | RunnableLambda(itemgetter(slice(limit)), name="cut")
+
+
+def build_finder(settings: Settings, index: Index, *, limit: int, where: Filter | None = None) -> Finder:
+    """Return both together, without a model: {"question", "history"} → passages."""
+    search = build_search(settings, index, limit=limit, where=where)
+    return build_rewriter(settings, index) | search.with_config(run_name="retrieve")
 
 
 def with_query(search: Search) -> Runnable[Sequence[Query], Any]:

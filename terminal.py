@@ -1,6 +1,6 @@
 """Answers, reports and progress come in; what a person or a program reads on the terminal goes out.
 
-Answers and JSON go to stdout, progress and errors to stderr. Only this file and main.py print.
+Answers and JSON go to stdout, progress and errors to stderr. Only this file, tables.py and main.py print.
 """
 
 import json
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from chains.trace import Trace
     from loaders.sync import SyncReport
 
-SHOWN = ("dense", "keyword", "fuse", "light", "rerank", "diversify")  # stages that give scores, or another order
 out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
 
 
@@ -127,47 +126,33 @@ def passage_fields(number: int, passage: "Document") -> dict[str, Any]:
     }
 
 
-def print_passages(passages: Sequence[dict[str, Any]]) -> None:
-    """Print passages that were found, whole."""
+def print_documents(rows: Sequence[dict[str, Any]]) -> None:
+    """Print documents, each with its number of chunks, or passages that were left out."""
+    for row in rows:
+        if "reason" in row:
+            text = " ".join(row["text"].split())
+            out.print(f"{place({**row, 'line': None, 'section': ''})}: {row['reason']}: {text[:80]}", markup=False)
+        else:
+            told = f"{row['chunks']:6}  {short(row['source'])}  {row['failure'] or row['note']}"
+            out.print(told.rstrip(), markup=False)
+
+
+def print_health(report: dict[str, Any]) -> None:
+    """Print what `doctor` found, a part after the other."""
+    for title, part in report.items():
+        if part:
+            out.print(f"[bold]{title.replace('_', ' ')}[/bold]")
+        for name, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
+            out.print(f"  {name}: {value}", markup=False)
+
+
+def print_passages(passages: Sequence[dict[str, Any]], query: str, searched: str) -> None:
+    """Print passages that were found, whole, and what was searched where it is not what was typed."""
+    if searched != query:
+        log.print(f"(searched: {searched})", markup=False)
     for passage in passages:
         out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
         out.print(passage["text"], markup=False)
-
-
-def with_explanation(found: dict[str, Any], explanation: "Explanation | None") -> dict[str, Any]:
-    """Return what was found with its explanation, if there is one."""
-    return found | ({"explanation": asdict(explanation)} if explanation else {})
-
-
-def print_explanation(explanation: "Explanation | None") -> None:
-    """Print the queries, each passage's rank and score in every stage, the milliseconds, and what was lost where."""
-    from rich.table import Table
-    from rich.text import Text
-
-    if not explanation:
-        return
-    out.print()
-    for query in explanation.queries:
-        legs = " and ".join(leg for leg in ("dense", "keyword") if query[leg])
-        out.print(f"query: {query['text']} (by {query['made_by']}, weight {query['weight']:g}, {legs})", markup=False)
-    rows = [(str(p.n), place(asdict(p)), p.stages, p.read) for p in explanation.passages]
-    rows += [("", e.expected, e.stages, "") for e in explanation.expected if e.stages and e.lost_at]
-    stages = [stage for stage in dict.fromkeys(stage for row in rows for stage in row[2]) if stage in SHOWN]
-    table = Table("n", "passage", box=None, pad_edge=False)
-    for stage in (*stages, *(["read"] if any(row[3] for row in rows) else ())):
-        table.add_column(stage, no_wrap=True)
-    for n, where, at, read in rows:
-        cells = (f"{at[stage].rank}: {at[stage].score:.3f}" if stage in at else "–" for stage in stages)
-        table.add_row(n, Text(where), *cells, *([read] if any(row[3] for row in rows) else ()))
-    out.print(table, soft_wrap=False)
-    times = ", ".join(f"{name.removesuffix('_ms')} {ms:g}" for name, ms in explanation.timings.items())
-    out.print(f"milliseconds: {times}", markup=False)
-    for each in explanation.expected:
-        out.print(f"{each.expected}: {f'lost at {each.lost_at}: ' if each.lost_at else ''}{each.why}", markup=False)
-        for remedy in each.remedies:
-            out.print(f"  to change: {remedy}", markup=False)
-        if each.lost_at and not each.remedies:
-            out.print("  no setting that was tried keeps it", markup=False)
 
 
 def place(at: dict[str, Any]) -> str:
@@ -182,9 +167,10 @@ def short(source: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
 
 
-def print_json(value: Any) -> None:
-    """Print a value, or a dataclass, as one JSON object."""
+def print_json(value: Any, explanation: "Explanation | None" = None) -> None:
+    """Print a value, or a dataclass, as one JSON object, its explanation within it where there is one."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    plain |= {"explanation": asdict(explanation)} if explanation else {}
     sys.stdout.write(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
 
 
