@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from errors import EvaluationError, RagError
-from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until
+from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until, read_filter
 from tables import print_explanation
 from terminal import (
     log,
@@ -32,7 +32,6 @@ from terminal import (
 if TYPE_CHECKING:
     from chains.queries import Turn
     from chains.rag import Answer
-    from loaders.filters import Filter
 
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
 INTERRUPTED = 130  # what Typer returns for Ctrl-C
@@ -107,7 +106,7 @@ def ask(
     from chains.rag import check_question
     from remedies import Asked
 
-    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
+    settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         asked = Asked(settings, index, settings.top_k, where)
@@ -134,7 +133,7 @@ def chat(
     import pipeline
     from chains.rag import check_question
 
-    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
+    settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
@@ -181,7 +180,7 @@ def search(
     from chains.rag import check_question
     from remedies import Asked
 
-    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
+    settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
         finder = searching.build_finder(settings, index, limit=k, where=where)
@@ -346,12 +345,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
-
-
-def _filter(*options: Any) -> "Filter | None":
-    from loaders.filters import parse_filter
-
-    return parse_filter(*options)
 
 
 def _settings() -> Any:

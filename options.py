@@ -1,8 +1,11 @@
 """The options that several commands share, as Typer reads them: their types, names and help."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from loaders.filters import Filter
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Sources = Annotated[
@@ -33,3 +36,10 @@ Targets = Annotated[
     list[str] | None,
     typer.Argument(help="Files, folders, web pages or sitemaps. None: all that were ever ingested."),
 ]
+
+
+def read_filter(*options: Any) -> "Filter | None":
+    """Return the filter that the six options name, in the order above; None where there is none."""
+    from loaders.filters import parse_filter
+
+    return parse_filter(*options)
