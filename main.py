@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from errors import EvaluationError, RagError
+from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until, read_filter
+from tables import print_explanation
 from terminal import (
     log,
     out,
     passage_fields,
-    place,
     print_ablation,
+    print_documents,
+    print_health,
     print_json,
+    print_passages,
     print_report,
     print_scores,
     print_sources,
@@ -34,7 +37,6 @@ from terminal import (
 if TYPE_CHECKING:
     from chains.queries import Turn
     from chains.rag import Answer
-    from loaders.filters import Filter
 
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
 INTERRUPTED = 130  # what Typer returns for Ctrl-C
@@ -48,29 +50,6 @@ app.add_typer(index_app, name="index")
 app.add_typer(evaluate_app, name="evaluate")
 train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)
 app.add_typer(train_app, name="train")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Sources = Annotated[
-    list[str] | None,
-    typer.Option("--source", metavar="GLOB", help="Only files with this name or path, such as 'docs/**/*.md'."),
-]
-Suffixes = Annotated[
-    list[str] | None, typer.Option("--suffix", metavar="SUFFIX", help="Only files whose names end so: md.")
-]
-Since = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or later: 2026-11-25.")]
-Until = Annotated[str, typer.Option(metavar="DATE", help="Only files modified on this day or before.")]
-Languages = Annotated[
-    list[str] | None, typer.Option("--language", metavar="CODE", help="Only documents in this language: de.")
-]
-Fields = Annotated[
-    list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="Only files whose YAML header says so.")
-]
-
-
-Targets = Annotated[
-    list[str] | None,
-    typer.Argument(help="Files, folders, web pages or sitemaps. None: all that were ever ingested."),
-]
 
 
 @app.command()
@@ -122,20 +101,28 @@ def ask(
     until: Until = "",
     language: Languages = None,
     field: Fields = None,
+    explain: Explain = False,
+    expect: Expect = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question, with numbered sources."""
+    import explaining
     import pipeline
     from chains.rag import check_question
+    from remedies import Asked
 
-    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
+    settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
-        answer = show_answer(chain, question, (), quiet=as_json)
+        asked = Asked(settings, index, settings.top_k, where)
+        seen = explaining.start(asked, explain or bool(expect))
+        answer = show_answer(chain, question, (), quiet=as_json, trace=seen)
+        explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
     if as_json:
-        print_json(answer)
+        print_json(answer, explanation)
     else:
         print_sources(answer)
+        print_explanation(explanation)
 
 
 @app.command()
@@ -151,7 +138,7 @@ def chat(
     import pipeline
     from chains.rag import check_question
 
-    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
+    settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
@@ -187,27 +174,31 @@ def search(
     until: Until = "",
     language: Languages = None,
     field: Fields = None,
+    explain: Explain = False,
+    expect: Expect = None,
     as_json: Json = False,
 ) -> None:
     """Find passages; no model is asked."""
+    import explaining
     import pipeline
     import searching
     from chains.rag import check_question
+    from remedies import Asked
 
-    settings, where = _settings(), _filter(source, suffix, since, until, language, field)
+    settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     query = check_question(query, settings.max_question_characters)
     with pipeline.open_index(settings) as index:
-        queries = searching.build_rewriter(settings, index).invoke({"question": query, "history": []})
-        found = searching.build_search(settings, index, limit=k, where=where).invoke(queries)
-        passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
+        finder = searching.build_finder(settings, index, limit=k, where=where)
+        asked = Asked(settings, index, k, where, by_option=True)
+        seen = explaining.start(asked, explain or bool(expect))
+        found = finder.invoke({"question": query, "history": []}, config={"callbacks": [seen]})
+        explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
+    passages = [passage_fields(n, p) for n, p in enumerate(found, 1)]
     if as_json:
-        print_json({"query": query, "passages": passages})
-        return
-    if queries[0].text != query:
-        log.print(f"(searched: {queries[0].text})", markup=False)
-    for passage in passages:
-        out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
-        out.print(passage["text"], markup=False)
+        print_json({"query": query, "passages": passages}, explanation)
+    else:
+        print_passages(passages, query, seen.found[0].query.text)
+        print_explanation(explanation)
 
 
 @documents_app.callback()
@@ -236,15 +227,8 @@ def documents(
             ]
     if as_json:
         print_json({"dropped" if dropped else "documents": rows})
-        return
-    for row in rows:
-        if dropped:
-            text = " ".join(row["text"].split())
-            out.print(f"{place({**row, 'line': None, 'section': ''})}: {row['reason']}: {text[:80]}", markup=False)
-        else:
-            out.print(
-                f"{row['chunks']:6}  {short(row['source'])}  {row['failure'] or row['note']}".rstrip(), markup=False
-            )
+    else:
+        print_documents(rows)
 
 
 @documents_app.command("remove")
@@ -374,12 +358,7 @@ def doctor(
     if as_json:
         print_json(report)
         raise typer.Exit(bool(report["problems"]))
-    for title, part in report.items():
-        if not part:
-            continue
-        out.print(f"[bold]{title.replace('_', ' ')}[/bold]")
-        for name, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
-            out.print(f"  {name}: {value}", markup=False)
+    print_health(report)
     raise typer.Exit(bool(report["problems"]))
 
 
@@ -407,12 +386,6 @@ def _leaf(folder: str) -> Iterator[None]:
         raise EvaluationError(
             folder, f"this part is not installed ({error})", f"restore the folder {folder}/"
         ) from None
-
-
-def _filter(*options: Any) -> "Filter | None":
-    from loaders.filters import parse_filter
-
-    return parse_filter(*options)
 
 
 def _settings() -> Any:

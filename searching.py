@@ -38,6 +38,7 @@ from prompts import load_prompt
 from settings import ROOT, Settings
 
 Search = Runnable[Sequence[Query], list[Document]]  # queries → passages, the first query being the one to rank for
+Finder = Runnable[Any, list[Document]]
 SERVER_SECONDS = 20.0  # that a server may take to write a query
 
 
@@ -105,6 +106,12 @@ def _reading(settings: Settings, index: Index, limit: int) -> Runnable[list[Docu
         neighbours=index.store.section_of,
         count_tokens=count_tokens,
     )
+
+
+def build_finder(settings: Settings, index: Index, *, limit: int, where: Filter | None = None) -> Finder:
+    """Return both together, without a model: {"question", "history"} → passages."""
+    search = build_search(settings, index, limit=limit, where=where)
+    return build_rewriter(settings, index) | search.with_config(run_name="retrieve")
 
 
 def with_query(search: Search) -> Runnable[Sequence[Query], Any]:

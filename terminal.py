@@ -1,6 +1,6 @@
 """Answers, reports and progress come in; what a person or a program reads on the terminal goes out.
 
-Answers and JSON go to stdout, progress and errors to stderr. Only this file and main.py print.
+Answers and JSON go to stdout, progress and errors to stderr. Only this file, tables.py and main.py print.
 """
 
 import json
@@ -17,14 +17,18 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
+    from chains.explain import Explanation
     from chains.queries import Turn
     from chains.rag import Answer
+    from chains.trace import Trace
     from loaders.sync import SyncReport
 
 out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
 
 
-def show_answer(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: bool = False) -> "Answer":
+def show_answer(
+    chain: Any, question: str, history: "Sequence[Turn]", *, quiet: bool = False, trace: "Trace | None" = None
+) -> "Answer":
     """Show the draft while it is written, then the checked answer in its place."""
     from rich.live import Live
     from rich.text import Text
@@ -37,7 +41,7 @@ def show_answer(chain: Any, question: str, history: "Sequence[Turn]", *, quiet: 
         if out.is_terminal and not quiet
         else _nothing() as live
     ):
-        for piece in stream_answer(chain, question, history):
+        for piece in stream_answer(chain, question, history, trace):
             if isinstance(piece, Answer):
                 answer = piece
             else:
@@ -122,6 +126,35 @@ def passage_fields(number: int, passage: "Document") -> dict[str, Any]:
     }
 
 
+def print_documents(rows: Sequence[dict[str, Any]]) -> None:
+    """Print documents, each with its number of chunks, or passages that were left out."""
+    for row in rows:
+        if "reason" in row:
+            text = " ".join(row["text"].split())
+            out.print(f"{place({**row, 'line': None, 'section': ''})}: {row['reason']}: {text[:80]}", markup=False)
+        else:
+            told = f"{row['chunks']:6}  {short(row['source'])}  {row['failure'] or row['note']}"
+            out.print(told.rstrip(), markup=False)
+
+
+def print_health(report: dict[str, Any]) -> None:
+    """Print what `doctor` found, a part after the other."""
+    for title, part in report.items():
+        if part:
+            out.print(f"[bold]{title.replace('_', ' ')}[/bold]")
+        for name, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
+            out.print(f"  {name}: {value}", markup=False)
+
+
+def print_passages(passages: Sequence[dict[str, Any]], query: str, searched: str) -> None:
+    """Print passages that were found, whole, and what was searched where it is not what was typed."""
+    if searched != query:
+        log.print(f"(searched: {searched})", markup=False)
+    for passage in passages:
+        out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
+        out.print(passage["text"], markup=False)
+
+
 def place(at: dict[str, Any]) -> str:
     """Return where a passage is, as a person would look it up."""
     where = f"page {at['page']}" if at["page"] else f"line {at['line']}" if at["line"] else at["section"]
@@ -134,9 +167,10 @@ def short(source: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else source
 
 
-def print_json(value: Any) -> None:
-    """Print a value, or a dataclass, as one JSON object."""
+def print_json(value: Any, explanation: "Explanation | None" = None) -> None:
+    """Print a value, or a dataclass, as one JSON object, its explanation within it where there is one."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    plain |= {"explanation": asdict(explanation)} if explanation else {}
     sys.stdout.write(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
 
 

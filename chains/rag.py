@@ -113,10 +113,16 @@ def check_question(question: str, longest: int) -> str:
 
 
 def stream_answer(
-    rag: Runnable[dict[str, Any], dict[str, Any]], question: str, history: Sequence[Turn] = ()
+    rag: Runnable[dict[str, Any], dict[str, Any]],
+    question: str,
+    history: Sequence[Turn] = (),
+    trace: Trace | None = None,
 ) -> Iterator[str | Answer]:
-    """Yield the model's draft piece by piece, then the checked `Answer` with its timings (ms) and usage (tokens)."""
-    trace = Trace()
+    """Yield the model's draft piece by piece, then the checked `Answer` with its timings (ms) and usage (tokens).
+
+    `trace` collects these, if it is given: a Recorder (chains/explain.py) has more of the run to tell.
+    """
+    trace = trace or Trace()
     asked = {"question": question, "history": list(history)}
     answers: list[Answer] = []
     for chunk in rag.stream(asked, config={"callbacks": [trace]}):

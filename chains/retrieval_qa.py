@@ -23,10 +23,14 @@ def show_passages(passages: list[Document]) -> str:
     """Return the passages as the model reads them: numbered, with their headings, fenced."""
     blocks = []
     for number, passage in enumerate(passages, 1):
-        # a document can't close its own fence
-        title, text = (t.replace(FENCE, "'''") for t in (passage.metadata.get("section", ""), passage.page_content))
+        title, text = fenced(passage.metadata.get("section", "")), fenced(passage.page_content)
         blocks.append(f"[{number}] {title}".strip() + f"\n{FENCE}\n{text}\n{FENCE}")
     return "\n\n".join(blocks)
+
+
+def fenced(text: str) -> str:
+    """Return the text as it stands inside a fence, which a document can't close itself."""
+    return text.replace(FENCE, "'''")
 
 
 class RetrievalQA(RunnableBindingBase[State, State]):

@@ -8,17 +8,22 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-STAGES = ("rewrite", "retrieve", "rerank", "fit", "generate", "check")
+STAGES = ("rewrite", "retrieve", "fit", "generate", "check")  # one after the other: together they are the whole
+RANKING = ("fuse", "light", "rerank", "diversify", "passages", "cut")  # steps that give out passages, best first
+STEPS = ("normalise", "follow_up", "correct", "decompose", "synonyms", "expand", "legs", *RANKING, "highlight")
 
 
 class Trace(BaseCallbackHandler):
-    """Collect `timings` (stage → ms, `first_token` since the start of the run) and `usage` (tokens) of one run."""
+    """Collect `timings` (stage or step → ms, `first_token` since the start) and `usage` (tokens) of one run.
+
+    The first two stages consist of steps, so that their times are counted in both.
+    """
 
     run_inline = True  # in the chain's own thread: a queue would hold the times up
 
     def __init__(self) -> None:
         """Start the clock."""
-        self._started = self._stage_began = time.perf_counter()
+        self._started = self._stage_began = self._step_began = time.perf_counter()
         self._names: dict[UUID, str] = {}
         self.timings: dict[str, float] = {}
         self.usage: dict[str, int] = {}
@@ -28,15 +33,17 @@ class Trace(BaseCallbackHandler):
         return {f"{k}_ms": round(v, 1) for k, v in (self.timings | {"total": self._since(self._started)}).items()}
 
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, name: str | None = None, **_: Any) -> None:
-        """Note which run is which stage."""
-        if name in STAGES:
-            self._names[run_id] = name
+        """Note which run is which stage or step."""
+        if name in STAGES or name in STEPS:
+            self._names[run_id] = str(name)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
-        """Note how long a stage took since the one before it: a streamed run starts all its stages at once."""
-        if run_id in self._names:
-            self.timings[self._names.pop(run_id)] = self._since(self._stage_began)
-            self._stage_began = time.perf_counter()
+        """Note how long a stage or step took since the one before it: a streamed run starts all of them at once."""
+        if name := self._names.pop(run_id, ""):
+            self.timings[name] = self._since(self._stage_began if name in STAGES else self._step_began)
+            self._step_began = time.perf_counter()
+            if name in STAGES:
+                self._stage_began = self._step_began
 
     def on_llm_new_token(self, token: Any, **_: Any) -> None:
         """Note when the first token of the answer came."""

@@ -74,7 +74,7 @@ def parse_filter(
 
 def resolve(catalog: Catalog, wanted: Filter) -> Allowed | None:
     """Return what the filter allows of the catalog, or None where that is everything."""
-    sources = _sources(catalog, wanted)
+    sources = allowed_sources(catalog, wanted)
     if len(sources) == catalog.rows("SELECT count(*) FROM sources")[0][0]:
         return None
     rows: set[int] = set()
@@ -97,8 +97,8 @@ def resolve(catalog: Catalog, wanted: Filter) -> Allowed | None:
     return Allowed(frozenset(sources), frozenset(rows), shown)
 
 
-def _sources(catalog: Catalog, wanted: Filter) -> list[str]:
-    """Return the allowed sources."""
+def allowed_sources(catalog: Catalog, wanted: Filter) -> list[str]:
+    """Return the sources that the filter allows, with or without chunks."""
     clauses: list[str] = ["1"]
     values: list[object] = []
 

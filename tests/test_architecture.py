@@ -22,10 +22,14 @@ OURS = {*PACKAGES, *TOP}
 FILES = sorted([*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).glob("**/*.py"))])
 CORE = {
     "main",
+    "options",
     "terminal",
+    "tables",
     "ingestion",
     "pipeline",
     "searching",
+    "explaining",
+    "remedies",
     "settings",
     "errors",
     "models",
@@ -50,12 +54,16 @@ MAY_IMPORT = {
     "chains": {"errors", "privacy", "sentences", "words"},
     "prompts": {"errors", "privacy", "sentences", "words"},
     "searching": {"models", "loaders", "chains", "prompts", "settings", "errors"},
+    "remedies": {"searching", "loaders", "chains", "settings"},
+    "explaining": {"remedies", "loaders", "chains", "words"},
     "pipeline": {"searching", "loaders", "chains", "prompts", "models", "settings", "errors"},
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
     "health": {"ingestion", "pipeline", "loaders", "chains", "models", "settings", "errors"},
     "evaluation": {"ingestion", "pipeline", "searching", "loaders", "chains", "settings", "errors"},
     "training": {"pipeline", "searching", "chains", "settings", "errors"},
     "terminal": {"chains", "loaders"},
+    "tables": {"terminal", "chains"},
+    "options": {"loaders"},
     "main": OURS - {"main"},
 }
 TOO_LONG: set[str] = set()  # files over the limit that wait to be split
@@ -97,13 +105,13 @@ def test_langchain_community_is_imported_in_one_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [file for file in FILES if part(file) not in ("main", "terminal")], ids=lambda path: path.name
+    "path", [file for file in FILES if part(file) not in ("main", "terminal", "tables")], ids=lambda path: path.name
 )
-def test_only_main_and_terminal_print_and_exit(path: Path) -> None:
+def test_only_main_and_what_it_prints_with_print_and_exit(path: Path) -> None:
     forbidden = {"print", "exit", "quit", "sys.exit", "os._exit", "input", "sys.stdout.write", "sys.stderr.write"}
     assert not forbidden & set(called(path))
     assert "rich" not in {module.partition(".")[0] for module in imported(path)}
-    assert "typer" not in {module.partition(".")[0] for module in imported(path)}
+    assert path.name == "options.py" or "typer" not in {module.partition(".")[0] for module in imported(path)}
 
 
 def test_settings_are_constructed_in_one_function() -> None:
