@@ -4,32 +4,27 @@ The entry script: the commands, and the only file that exits.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from errors import EvaluationError, RagError
+import experiments
+from errors import RagError
 from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until, read_filter
 from tables import print_explanation
 from terminal import (
     log,
     out,
     passage_fields,
-    print_ablation,
     print_documents,
     print_health,
     print_json,
     print_passages,
     print_report,
-    print_scores,
     print_sources,
-    print_tuning,
     progress,
     read_line,
-    say,
     short,
     show_answer,
 )
@@ -43,13 +38,11 @@ INTERRUPTED = 130  # what Typer returns for Ctrl-C
 plain: Any = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help=(__doc__ or "").splitlines()[0], no_args_is_help=True, **plain)
 documents_app = typer.Typer(help="List what is indexed, or remove a part of it.", invoke_without_command=True)
-evaluate_app = typer.Typer(help="Measure the chains on a test set.", no_args_is_help=True)
 index_app = typer.Typer(help="Mend the index.", no_args_is_help=True)
 app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
-app.add_typer(evaluate_app, name="evaluate")
-train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)
-app.add_typer(train_app, name="train")
+app.add_typer(experiments.evaluate_app, name="evaluate")
+app.add_typer(experiments.train_app, name="train")
 
 
 @app.command()
@@ -267,83 +260,7 @@ def index_rebuild(as_json: Json = False) -> None:
         out.print(f"{chunks} chunks")
 
 
-@evaluate_app.command("retrieval")
-def evaluate_retrieval(
-    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl and qrels/test.tsv (BEIR layout).")],
-    queries: Annotated[str, typer.Option(metavar="FILE", help="File of queries in the folder.")] = "queries.jsonl",
-    qrels: Annotated[str, typer.Option(metavar="FILE", help="File of judgements in its qrels/.")] = "test.tsv",
-    run_file: Annotated[Path | None, typer.Option(help="Write the ranking as a TREC run.")] = None,
-    ablate: Annotated[bool, typer.Option("--ablate", help="A table of what each part of the search adds.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Score retrieval: nDCG, MRR, hit rate, recall, MAP and milliseconds."""
-    with _leaf("evaluation"):
-        from evaluation import ablation, retrieval
-    if ablate and run_file:
-        raise typer.BadParameter("--run-file goes without --ablate")
-    with progress("Indexing", shown=not as_json) as on_progress:
-        told: Any = {"queries": queries, "qrels": qrels, "on_progress": on_progress, "on_note": say}
-        if ablate:
-            scores = ablation.evaluate_ablation(_settings(), folder, **told)
-        else:
-            scores = retrieval.evaluate_retrieval(_settings(), folder, run_file=run_file, **told)
-    if as_json:
-        print_json(scores)
-    elif ablate:
-        print_ablation(scores)
-    else:
-        print_scores(scores)
-
-
-@app.command()
-def tune(
-    target: Annotated[Path, typer.Argument(help='JSON lines {"question", "source", "page"} or a BEIR-layout folder.')],
-    chunks: Annotated[bool, typer.Option("--chunks", help="Try sizes of chunks too: all is read anew, aside.")] = False,
-    minutes: Annotated[float, typer.Option(min=0, help="Longest time to search.")] = 10,
-    write: Annotated[bool, typer.Option("--write", help="Add what is better to .env.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Find settings that serve your own questions better, if any do."""
-    with _leaf("evaluation"):
-        from evaluation import tuning
-    from settings import ROOT
-
-    with progress("Indexing", shown=not as_json) as on_progress:
-        told: Any = {"on_progress": on_progress, "on_note": say}
-        report = tuning.tune(_settings(), target, chunks=chunks, minutes=minutes, **told)
-    if as_json:
-        print_json(report)
-    else:
-        print_tuning(report)
-    if write and report["env"]:
-        tuning.append_env(ROOT / ".env", report["env"])
-        say(f"written to {ROOT / '.env'}")
-
-
-@train_app.command("reranker")
-def train_reranker(
-    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
-    folder: Annotated[Path, typer.Argument(help="Where the cross-encoder goes; RAG_RERANKER names it then.")],
-    layers: Annotated[int, typer.Option(min=1, max=12, help="Layers of the embedder that it keeps.")] = 2,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 30,
-    as_json: Json = False,
-) -> None:
-    """Train a small cross-encoder that re-orders passages."""
-    with _leaf("training"):
-        from training import reranker
-    with progress("Training", shown=not as_json, unit="steps") as on_progress:
-        report = reranker.train_reranker(
-            _settings(),
-            questions,
-            folder,
-            layers=layers,
-            minutes=minutes,
-            on_progress=lambda done, total, loss: on_progress(done, total, done),
-        )
-    if as_json:
-        print_json(report)
-    else:
-        print_scores(report)
+app.command()(experiments.tune)
 
 
 @app.command()
@@ -375,17 +292,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
-
-
-@contextmanager
-def _leaf(folder: str) -> Iterator[None]:
-    """Say in one line that a folder which may be deleted is missing, where an import inside finds it so."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise EvaluationError(
-            folder, f"this part is not installed ({error})", f"restore the folder {folder}/"
-        ) from None
 
 
 def _settings() -> Any:

@@ -63,6 +63,7 @@ MAY_IMPORT = {
     "training": {"pipeline", "searching", "chains", "settings", "errors"},
     "terminal": {"chains", "loaders"},
     "tables": {"terminal", "chains"},
+    "experiments": {"evaluation", "training", "options", "terminal", "settings", "errors"},
     "options": {"loaders"},
     "main": OURS - {"main"},
 }
