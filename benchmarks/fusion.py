@@ -2,8 +2,8 @@
 
     python benchmarks/fusion.py FOLDER…
 
-FOLDER is in the BEIR layout; its corpus is ingested into a temporary store. No re-ranker, 100 candidates a leg. Prints a
-row a set: nDCG@10 of the default, and the others' difference to it with the 95 % interval of a paired bootstrap.
+FOLDER is in the BEIR layout; its corpus is ingested into a temporary store. No re-ranker, 100 candidates a leg. Prints
+a row a set: nDCG@10 of the default, and the others' difference to it with the 95 % interval of a paired bootstrap.
 """
 
 import argparse

@@ -1,18 +1,16 @@
 """Folders in the BEIR layout come in; what each way of re-ranking gains on the search's own order, and takes, goes out.
 
-    python benchmarks/reranking.py FOLDER… --kinds light,words,neighbours,maxsim [--stores KEPT] [--sample 60]
+    python benchmarks/reranking.py FOLDER… --kinds light,words,neighbours,maxsim [--sample 60]
 
 Kinds: light (the default), its two halves words and neighbours, smoothed (plain smoothing over neighbours), maxsim
 (late interaction over the embedder's own token vectors), static (the same over its word vectors: no encoder),
 likelihood (of the question, given the passage, by the chat model), or the folder of a cross-encoder. The first 30
 passages are put in a new order; a document counts as its best passage; the interval is a paired bootstrap of the
-difference in nDCG@10. A store that is kept under the name of its folder in KEPT is not built again.
+difference in nDCG@10.
 """
 
 import argparse
 import random
-import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,9 +22,10 @@ from langchain_core.documents import Document
 
 import models
 from chains.light_ranking import lift, light_score, word_gains
+from chains.queries import Query, normalise
 from chains.reranking import Score, cross_encoder, readable
-from evaluation.retrieval import _read, _write_files
-from ingestion import ingest
+from evaluation.collection import Collection, read_collection
+from evaluation.runs import Label, ingested
 from pipeline import embedder_folder, open_index
 from searching import Index, build_search
 from settings import ROOT, Settings, load_settings
@@ -44,20 +43,15 @@ class Case:
     relevant: dict[str, int]
 
 
-def cases(settings: Settings, folder: Path, names: dict[str, str], index: Index, sample: int) -> Iterator[Case]:
+def cases(settings: Settings, collection: Collection, label: Label, index: Index, sample: int) -> Iterator[Case]:
     """Search for every judged query, or for a sample."""
-    relevant: dict[str, dict[str, int]] = {}
-    for row in _read(folder, "qrels/test.tsv", ("query-id", "corpus-id", "score")):
-        relevant.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
-    asked = [row for row in _read(folder, "queries.jsonl", ("_id", "text")) if row["_id"] in relevant]
-    search = build_search(settings.model_copy(update={"reranker": "off"}), index, limit=DEPTH)
-    for row in random.Random(0).sample(asked, min(sample or len(asked), len(asked))):
-        query = re.sub(r"\s+", " ", row["text"]).strip()
-        found = search.invoke([query])
+    asked = list(collection.queries.items())
+    search = build_search(settings.model_copy(update={"reranker": "off", "merge": False}), index, limit=DEPTH)
+    for id_, text in random.Random(0).sample(asked, min(sample or len(asked), len(asked))):
+        found = search.invoke([Query(normalise(text))])
         for passage in found:
-            sources = (passage.metadata["source"], *passage.metadata["also_in"])
-            passage.metadata["documents"] = [names[Path(source).name] for source in sources]
-        yield Case(query, found, relevant[row["_id"]])
+            passage.metadata["documents"] = list(label(id_, passage))
+        yield Case(normalise(text), found, collection.relevant[id_])
 
 
 def measures(case: Case, passages: Sequence[Document]) -> tuple[float, float]:
@@ -74,18 +68,6 @@ def measures(case: Case, passages: Sequence[Document]) -> tuple[float, float]:
 def fused(passages: Sequence[Document]) -> np.ndarray:
     """Return the search's scores."""
     return np.array([passage.metadata["score"] for passage in passages])
-
-
-def vectors_of(index: Index) -> Callable[[list[str]], np.ndarray]:
-    """Return ids → the chunks' vectors."""
-    catalog = index.store.catalog
-
-    def vectors(ids: list[str]) -> np.ndarray:
-        keys = catalog.vector_keys(ids)
-        known = catalog.known_vectors(keys.values())
-        return np.stack([known[keys[id_]] for id_ in ids])
-
-    return vectors
 
 
 def smoothed(vectors: Callable[[list[str]], np.ndarray]) -> Score:
@@ -162,7 +144,7 @@ def likelihood(settings: Settings) -> Score:
 
 def scorer(kind: str, settings: Settings, index: Index) -> Score:
     """Return what the kind's name stands for."""
-    vectors = vectors_of(index)
+    vectors = index.store.vectors_of
     if kind == "words":
         return lambda query, found: list(fused(found) + word_gains(query, [p.page_content for p in found]))
     if kind == "neighbours":
@@ -202,23 +184,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--kinds", default="light,words,neighbours,smoothed,maxsim,static")
-    parser.add_argument("--stores", type=Path)
     parser.add_argument("--sample", type=int, default=0)
     options = parser.parse_args()
     print("| set | kind | nDCG@10 | change | 95 % interval | MRR@10 | change | ms, p50 |")
     print("|---" * 8 + "|")
     for folder in options.folders:
         name = f"{folder.parent.name}-{folder.name}" if folder.name == "retrieval" else folder.name
-        with tempfile.TemporaryDirectory() as scratch:
-            settings = load_settings(store=(options.stores or Path(scratch)) / name)
-            written = _write_files(Path(scratch) / "corpus", _read(folder, "corpus.jsonl", ("_id", "text")))
-            if not settings.store.exists():
-                ingest(settings, [Path(scratch) / "corpus"])
-            with open_index(settings) as index:
-                names = {Path(path).name: id_ for path, id_ in written.items()}
-                judged = list(cases(settings, folder, names, index, options.sample))
-                for kind in options.kinds.split(","):
-                    compare(name, kind, scorer(kind, settings, index), judged)
+        collection = read_collection(folder)
+        with (
+            ingested(load_settings(), collection.documents, on_progress=lambda *_: None) as corpus,
+            open_index(corpus.settings) as index,
+        ):
+            judged = list(cases(corpus.settings, collection, corpus.label, index, options.sample))
+            for kind in options.kinds.split(","):
+                compare(name, kind, scorer(kind, corpus.settings, index), judged)
 
 
 if __name__ == "__main__":

@@ -6,20 +6,17 @@ Each folder holds corpus.jsonl, queries.jsonl, qrels/test.tsv and queries.typo.j
 """
 
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from chains.queries import Query, normalise
-from evaluation.retrieval import DEPTH, _read, _scores, _write_files
-from ingestion import ingest
+from evaluation.collection import read_collection
+from evaluation.runs import ingested, score_each, search_all
 from pipeline import open_index
-from searching import build_rewriter, build_search
+from searching import build_rewriter
 from settings import load_settings
 
-Rewrite = Callable[[str], list[Query]]
+DEPTH = 10
 
 
 def main() -> None:
@@ -27,46 +24,38 @@ def main() -> None:
     print("| set | clean | misspelt | corrected | won back | clean, corrected | ms added, clean | ms added, misspelt |")
     print("|---|---|---|---|---|---|---|---|")
     for folder in map(Path, sys.argv[1:]):
-        with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
-            print(row(folder, Path(directory)), flush=True)
+        print(row(folder), flush=True)
 
 
-def row(folder: Path, directory: Path) -> str:
+def row(folder: Path) -> str:
     """Ingest a set and return its row."""
-    settings = load_settings(store=directory / "store", rewrite="off")
-    names = _write_files(directory / "corpus", _read(folder, "corpus.jsonl", ("_id", "text")))
-    ingest(settings, [directory / "corpus"])
-    relevant: dict[str, dict[str, int]] = {}
-    for judged in _read(folder, "qrels/test.tsv", ("query-id", "corpus-id", "score")):
-        relevant.setdefault(judged["query-id"], {})[judged["corpus-id"]] = int(judged["score"])
-    clean, typed = (
-        {r["_id"]: r["text"] for r in _read(folder, f"{name}.jsonl", ("_id", "text")) if r["_id"] in relevant}
-        for name in ("queries", "queries.typo")
-    )
-    plain: Rewrite = lambda text: [Query(normalise(text))]  # noqa: E731
-    with open_index(settings) as index:
-        rewriter = build_rewriter(settings, index)
-        corrected: Rewrite = lambda text: rewriter.invoke({"question": text, "history": []})  # noqa: E731
-        corrected("warm-up of a corerctor")
-
-        def ndcg(queries: dict[str, str], rewrite: Rewrite) -> tuple[float, float]:
-            search = build_search(settings, index, limit=2 * DEPTH)
-            run, milliseconds = {}, []
-            for id_, text in queries.items():
+    clean, typed = read_collection(folder), read_collection(folder, queries="queries.typo.jsonl")
+    with (
+        ingested(load_settings(rewrite="off"), clean.documents, on_progress=lambda *_: None) as corpus,
+        open_index(corpus.settings) as index,
+    ):
+        scores = {}
+        for name, asked in (("clean", clean), ("typed", typed)):
+            for correct in (False, True):
+                tried = corpus.settings.model_copy(update={"correct": correct})
+                run, _ = search_all(tried, index, asked.queries, corpus.label, limit=5 * DEPTH, depth=DEPTH)
+                scores[name, correct] = float(score_each(asked.relevant, run, ["nDCG@10"])["nDCG@10"].mean())
+        rewriter = build_rewriter(corpus.settings, index)
+        rewriter.invoke({"question": "a warm-up of the corerctor", "history": ()})
+        added = {}
+        for name, asked in (("clean", clean), ("typed", typed)):
+            milliseconds = []
+            for text in asked.queries.values():
                 began = time.perf_counter()
-                asked = rewrite(text)
+                rewriter.invoke({"question": text, "history": ()})
                 milliseconds.append((time.perf_counter() - began) * 1000)
-                ranked: dict[str, float] = {}
-                for passage in search.invoke(asked):
-                    for source in (passage.metadata["source"], *passage.metadata["also_in"]):
-                        ranked.setdefault(names[source], passage.metadata["score"])
-                run[id_] = dict(list(ranked.items())[:DEPTH])
-            return _scores(relevant, run)["ndcg@10"], median(milliseconds)
-
-        (a, _), (b, _) = ndcg(clean, plain), ndcg(typed, plain)
-        (c, typed_ms), (d, clean_ms) = ndcg(typed, corrected), ndcg(clean, corrected)
-    won = f"{(c - b) / (a - b):.0%}" if a > b else ""
-    return f"| {folder.name} | {a:.4f} | {b:.4f} | {c:.4f} | {won} | {d:.4f} | {clean_ms:.2f} | {typed_ms:.2f} |"
+            added[name] = median(milliseconds)
+    lost = scores["clean", False] - scores["typed", False]
+    won = f"{(scores['typed', True] - scores['typed', False]) / lost:.0%}" if lost > 0 else ""
+    return (
+        f"| {folder.name} | {scores['clean', False]:.4f} | {scores['typed', False]:.4f} | {scores['typed', True]:.4f}"
+        f" | {won} | {scores['clean', True]:.4f} | {added['clean']:.2f} | {added['typed']:.2f} |"
+    )
 
 
 if __name__ == "__main__":
