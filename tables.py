@@ -1,6 +1,7 @@
 """An explanation comes in; the table that a person reads of it goes out."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from terminal import out, place
@@ -22,7 +23,9 @@ def print_explanation(explanation: "Explanation | None") -> None:
     for query in explanation.queries:
         legs = " and ".join(leg for leg in ("dense", "keyword") if query[leg])
         out.print(f"query: {query['text']} (by {query['made_by']}, weight {query['weight']:g}, {legs})", markup=False)
-    rows = [(str(p.n), place(asdict(p)), p.stages, p.read) for p in explanation.passages]
+    rows = [
+        (str(p.n), place(asdict(p) | {"source": Path(p.source).name}), p.stages, p.read) for p in explanation.passages
+    ]
     rows += [("", e.expected, e.stages, "") for e in explanation.expected if e.stages and e.lost_at]
     stages = [stage for stage in dict.fromkeys(stage for row in rows for stage in row[2]) if stage in SHOWN]
     table = Table("n", "passage", box=None, pad_edge=False)

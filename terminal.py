@@ -170,7 +170,7 @@ def short(source: str) -> str:
 def print_json(value: Any, explanation: "Explanation | None" = None) -> None:
     """Print a value, or a dataclass, as one JSON object, its explanation within it where there is one."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    plain |= {"explanation": asdict(explanation)} if explanation else {}
+    plain = plain | {"explanation": asdict(explanation)} if explanation else plain
     sys.stdout.write(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
 
 

@@ -17,44 +17,16 @@ from chains.explain import Expected, Explanation, Recorder
 from chains.rag import ask, stream_answer
 from loaders.filters import parse_filter
 from remedies import Asked
-from settings import load_settings
+from settings import Settings, load_settings
 
 KETTLE = "# Orion\n\nThe kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.\n"
 QUESTION = "How many litres of water does the kettle Orion hold?"
-TOWNS = [
-    "Arlen",
-    "Bexum",
-    "Corvik",
-    "Dalmer",
-    "Estrin",
-    "Fenwold",
-    "Garrow",
-    "Hexley",
-    "Ilmar",
-    "Jorvik",
-    "Kelso",
-    "Lundy",
-    "Morven",
-    "Norwick",
-    "Ostrava",
-]
-TRADES = [
-    "baker",
-    "smith",
-    "weaver",
-    "cooper",
-    "tanner",
-    "glazier",
-    "mason",
-    "potter",
-    "dyer",
-    "fuller",
-    "saddler",
-    "chandler",
-    "cutler",
-    "tailor",
-    "miller",
-]
+TRADES = {
+    "Arlen": "baker", "Bexum": "smith", "Corvik": "weaver", "Dalmer": "cooper", "Estrin": "tanner",
+    "Fenwold": "glazier",
+    "Garrow": "mason", "Hexley": "potter", "Ilmar": "dyer", "Jorvik": "fuller", "Kelso": "saddler", "Lundy": "chandler",
+    "Morven": "cutler", "Norwick": "tailor", "Ostrava": "miller",
+}  # fmt: skip
 
 
 @dataclass
@@ -96,8 +68,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     (folder / "later_copy.md").write_text(KETTLE)
     (folder / "lease.pdf").write_bytes(pdf("The tenant pays the rent in advance.", "", "l" * 40))
     (folder / "empty.txt").write_text("")
-    (folder / "film.mp4").write_bytes(b"\0\1")
-    for n, (town, trade) in enumerate(zip(TOWNS, TRADES, strict=True)):
+    (folder / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    for n, (town, trade) in enumerate(TRADES.items()):
         text = f"In {town} a {trade} had {n + 3} apprentices and one shop beside the old church.\n"
         (folder / f"{town}.txt").write_text(text)
     settings = load_settings(store=root / "store", max_answer_tokens=32, answer_style="write")
@@ -111,23 +83,27 @@ def only(explanation: Explanation) -> Expected:
     return found
 
 
-def keeps(house: House, expected: str, remedy: str, **settings: Any) -> bool:
-    """Tell whether a remedy, as it is written, brings the passage."""
-    limit = 0
+def applied(remedy: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes with what a remedy, as it is written, says."""
     for part in remedy.split(" with "):
-        name, value = re.fullmatch(r"(?:RAG_(\w+)=|-k )(\S+)", part).groups()  # type: ignore[union-attr]
-        if name:
-            old = house.asked.settings.model_dump()[name.lower()]
-            settings[name.lower()] = type(old)(value)
-        else:
-            limit = int(value)
-    explanation = house.search(limit=limit, **settings)
-    return any(Path(p.source).name == expected for p in explanation.passages)
+        key, _, value = part.removeprefix("-").replace("k ", "limit=").removeprefix("RAG_").partition("=")
+        kind = type(Settings.model_fields[key.lower()].default) if key != "limit" else int
+        changes = changes | {key.lower(): kind(value)}
+    return changes
+
+
+def names(explanation: Explanation) -> list[str]:
+    return [Path(passage.source).name for passage in explanation.passages]
+
+
+def keeps(house: House, expected: str, remedy: str, **settings: Any) -> bool:
+    """Tell whether a remedy brings the passage."""
+    return expected in names(house.search(**applied(remedy, settings)))
 
 
 def last(house: House, **changes: Any) -> str:
     """Return the name of the file that the search ranks last of all."""
-    return Path(house.search(limit=50, **changes).passages[-1].source).name
+    return names(house.search(limit=50, **changes))[-1]
 
 
 def test_each_passage_has_its_place_in_every_stage(house: House) -> None:
@@ -166,15 +142,17 @@ def test_not_ingested(house: House, tmp_path: Path) -> None:
     there = tmp_path / "there.md"
     there.write_text("words")
     unknown, near, new, failed, skipped = house.search(
-        "nothing#4", "kettel.md", str(there), "empty.txt", "film.mp4"
+        "nothing#4", "kettel.md", str(there), "empty.txt", "picture.txt"
     ).expected
     assert {each.lost_at for each in (unknown, near, new, failed, skipped)} == {"ingest"}
     assert unknown.remedies == ("python main.py ingest PATH",)
     assert near.remedies == (f"--expect {house.folder / 'kettle.md'}",)
     assert new.remedies == (f"python main.py ingest {there}",)
     states = house.asked.index.store.catalog.sources()
-    for each, name in ((failed, "empty.txt"), (skipped, "film.mp4")):
+    for each, name in ((failed, "empty.txt"), (skipped, "picture.txt")):
         assert states[str(house.folder / name)].failure in each.why
+    assert failed.remedies[0].startswith("mend it")
+    assert skipped.remedies == ("convert it to a kind that is read",)
 
 
 def test_no_chunk_of_the_page(house: House) -> None:
@@ -222,14 +200,20 @@ def test_fused_away(house: House) -> None:
 
 
 def test_reranked_away(house: House) -> None:
-    question = "Who holds apprentices in Kelso, and who in Lundy?"
-    before = house.search(question=question, limit=1, reranker="off", keyword_weight=0.0)
-    after = house.search(question=question, limit=1, keyword_weight=0.0)
-    assert before.passages[0].source != after.passages[0].source, (before.passages, after.passages)
+    how: dict[str, Any] = {"question": "Who had 12 apprentices in one shop?", "keyword_weight": 0.0}
+    (name,) = names(house.search(limit=1, reranker="off", **how))
+    found = only(house.search(name, limit=1, **how))
+    assert found.lost_at == "light"
+    assert re.fullmatch(r"rank 1 → \d+ \(fuse → light\); the first 1 are kept", found.why)
+    assert "RAG_RERANKER=off" in found.remedies
+    assert found.remedies[0].startswith("-k ")
+    for remedy in found.remedies:
+        explanation = house.search(**applied(remedy, {"limit": 1} | how))
+        assert name in names(explanation), remedy
 
 
 def test_cut_by_k(house: House) -> None:
-    second = Path(house.search().passages[1].source).name
+    second = names(house.search())[1]
     found = only(house.search(second, limit=1))
     assert found.lost_at == "cut"
     assert found.remedies[0] == "-k 2"
@@ -238,14 +222,14 @@ def test_cut_by_k(house: House) -> None:
 
 def test_cut_by_the_token_budget(house: House) -> None:
     tight: dict[str, Any] = {"context_tokens": 512, "max_answer_tokens": 400, "top_k": 5}
-    name = Path(house.search(limit=5).passages[4].source).name
+    name = names(house.search(limit=5))[4]
     found = house.ask(name, **tight)
     assert (found.lost_at, found.remedies) == ("fit", ("RAG_CONTEXT_TOKENS=768, if the model allows as many",))
     assert house.ask(name, **tight | {"context_tokens": 768}).lost_at == ""
 
 
 def test_fits_but_is_not_read(house: House) -> None:
-    name = Path(house.search().passages[1].source).name
+    name = names(house.search())[1]
     found = house.ask(name, answer_style="brief")
     assert (found.lost_at, found.remedies) == ("read", ("RAG_ANSWER_STYLE=write",))
     assert house.ask(name, answer_style="write").lost_at == ""

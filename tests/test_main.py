@@ -235,6 +235,40 @@ def test_search_shows_passages_and_asks_no_model(clone: Clone, tmp_path: Path) -
     assert shown.out.index("rivers.txt, line 1") < shown.out.index("kettle.md")
 
 
+def test_search_explains_itself_and_says_where_a_passage_was_lost(clone: Clone) -> None:
+    told = ("search", QUESTION, "-k", "1", "--expect", "rivers.txt", "--expect", "none.md", "--expect", "kettle.md")
+    explanation = clone(*told, "--json").json["explanation"]
+    assert explanation.keys() == {"queries", "timings", "passages", "expected"}
+    (query,), (passage,) = explanation["queries"], explanation["passages"]
+    assert query == {"text": QUESTION, "weight": 1.0, "dense": True, "keyword": True, "made_by": "question"}
+    assert passage.keys() == {"n", "source", "page", "line", "section", "start", "stages", "read"}
+    assert passage["stages"].keys() == {"dense", "keyword", "fuse", "light", "cut"}
+    assert passage["stages"]["dense"].keys() == {"rank", "score"}
+    lost = [(each["expected"], each["lost_at"]) for each in explanation["expected"]]
+    assert lost == [("rivers.txt", "cut"), ("none.md", "ingest"), ("kettle.md", "")]
+    assert explanation["expected"][0]["remedies"] == ["-k 2"]
+    people = clone(*told)
+    assert (people.status, people.err) == (0, "")
+    assert re.search(r"^n +passage +dense +keyword +fuse +light *$", people.out, re.MULTILINE)
+    assert re.search(r"^1 .*kettle\.md.* 1: 0\.\d{3} +1: \d\.\d{3} +1: 1\.000 ", people.out, re.MULTILINE)
+    assert re.search(r"^milliseconds: normalise .*, legs .*, total ", people.out, re.MULTILINE)
+    assert "rivers.txt: lost at cut: rank 2" in people.out
+    assert "  to change: -k 2\n" in people.out
+    assert "kettle.md: it is passage 1" in people.out
+    plain = clone("search", QUESTION, "--explain")
+    assert "milliseconds: " in plain.out
+    assert "explanation" not in clone("search", QUESTION, "--json").json
+
+
+def test_ask_explains_what_the_model_read(clone: Clone) -> None:
+    answer = clone("ask", QUESTION, "--expect", "rivers.txt", "--json").json
+    assert [passage["read"] for passage in answer["explanation"]["passages"]] == ["sentence", ""]
+    (expected,) = answer["explanation"]["expected"]
+    assert (expected["lost_at"], expected["remedies"]) == ("read", ["RAG_ANSWER_STYLE=write"])
+    shown = clone("ask", QUESTION, "--explain", RAG_ANSWER_STYLE="write")
+    assert re.search(r"^2 .*rivers\.txt.* whole *$", shown.out, re.MULTILINE)
+
+
 def test_search_ask_and_chat_keep_to_a_filter(fresh: Clone) -> None:
     (fresh.folder / "a.md").write_text(f"---\nteam: Red\n---\n{KETTLE}")
     (fresh.folder / "b.txt").write_text("The kettle Orion holds 9 litres of water, says a letter to the editor.\n")

@@ -9,7 +9,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
-from chains.trace import STAGES, Trace
+from chains.trace import STAGES, STEPS, Trace
 
 USED: Any = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10, "input_token_details": {"cache_read": 2}}
 
@@ -39,9 +39,23 @@ def test_each_named_stage_is_timed_and_others_are_not() -> None:
 
 def test_every_stage_that_the_chains_name_is_known() -> None:
     trace = Trace()
-    for name in STAGES:
+    for name in (*STAGES, *STEPS):
         stage(name).invoke("q", config={"callbacks": [trace]})
-    assert trace.timings.keys() == set(STAGES)
+    assert trace.timings.keys() == {*STAGES, *STEPS}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_steps_of_a_stage_are_timed_in_it(streamed: bool) -> None:
+    trace = Trace()
+    inner = (stage("legs", 0.02) | stage("fuse", 0.04)).with_config(run_name="retrieve")
+    chain = stage("rewrite", 0.03) | inner | stage("check", 0.01)
+    if streamed:
+        list(chain.stream("q", config={"callbacks": [trace]}))
+    else:
+        chain.invoke("q", config={"callbacks": [trace]})
+    assert 20 <= trace.timings["legs"] < 40 <= trace.timings["fuse"]
+    assert trace.timings["legs"] + trace.timings["fuse"] <= trace.timings["retrieve"]
+    assert list(trace.timings) == ["rewrite", "legs", "fuse", "retrieve", "check"]
 
 
 def test_usage_is_taken_from_what_the_model_counted() -> None:
