@@ -121,9 +121,7 @@ class Settings(BaseSettings):
         le=1,
         description="How much passages that repeat better ones fall behind (maximal marginal relevance): 0 not at all.",
     )
-    merge: bool = Field(
-        True, description="true: neighbouring chunks that were both found are read as one passage, and others move up."
-    )
+    merge: bool = Field(True, description="true: neighbouring chunks that were both found are read as one passage.")
     parent_tokens: int = Field(
         0,
         ge=0,

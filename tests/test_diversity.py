@@ -16,7 +16,8 @@ def order(diversity: float, candidates: int = 9, names: str = "abcd") -> str:
         lambda ids: np.array([VECTORS[id_] for id_ in ids]), diversity=diversity, candidates=candidates
     )
     found = step.invoke(passages)
-    assert {passage.id: passage.metadata["score"] for passage in found} == {name: SCORES[name] for name in names}
+    scores = [passage.metadata["score"] for passage in found]
+    assert scores == sorted(scores, reverse=True)
     return "".join(str(passage.id) for passage in found)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -133,7 +134,7 @@ def test_sections_and_pages_are_not_joined(world: World) -> None:
     chunks = of(world, "sections.md")
     last = max(n for n, chunk in enumerate(chunks) if chunk.metadata["section"] == "One")
     assert len(build_passages(limit=4).invoke(scored(chunks[last : last + 2]))) == 2
-    place = {"source": "a.pdf", "section": "", "line": None, "score": 1.0, "also_in": []}
+    place: dict[str, Any] = {"source": "a.pdf", "section": "", "line": None, "score": 1.0, "also_in": []}
     pages = [
         Document(id=str(page), page_content="One page.", metadata=place | {"page": page, "start": 9 * page})
         for page in (1, 2)
