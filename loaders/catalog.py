@@ -180,10 +180,7 @@ class Catalog:
         return found
 
     def vectors_of(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the vectors (float32, 1-D) of chunks by the chunks' ids, in this order; an unknown id is left out.
-
-        That of a repeated chunk is the vector of the one that stands for it.
-        """
+        """Return the vectors (float32, 1-D) by the chunks' ids, of a repeated chunk that of the one standing for it."""
         found = {}
         for part in batches(ids):
             joined = (
