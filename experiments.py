@@ -9,7 +9,8 @@ import typer
 
 from errors import EvaluationError
 from options import Json
-from terminal import print_ablation, print_json, print_scores, print_tuning, progress, say
+from tables import print_ablation, print_scores, print_tuning
+from terminal import print_json, progress, say
 
 evaluate_app = typer.Typer(help="Measure the chains on a test set.", no_args_is_help=True)
 train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)

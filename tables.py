@@ -1,8 +1,9 @@
-"""An explanation comes in; the table that a person reads of it goes out."""
+"""Explanations, scores and what was tried come in; the tables that a person reads of them go out."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from terminal import out, place
 
@@ -43,3 +44,75 @@ def print_explanation(explanation: "Explanation | None") -> None:
             out.print(f"  to change: {remedy}", markup=False)
         if each.lost_at and not each.remedies:
             out.print("  no setting that was tried keeps it", markup=False)
+
+
+def print_scores(scores: dict[str, Any]) -> None:
+    """Print scores a line each, without the settings that stand beside them in JSON."""
+    for name, value in scores.items():
+        if name != "settings":
+            out.print(f"{name:>14}  {value}", markup=False)
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as a Markdown table, aligned for the eye too; their keys are its head."""
+    texts = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    texts.insert(1, ["-" * width for width in widths])
+    for row in texts:
+        out.print(f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |", markup=False)
+
+
+def print_ablation(report: dict[str, Any]) -> None:
+    """Print the table of parts: what each adds to nDCG@10 against the first row, and what it costs."""
+    rows = []
+    for row in report["rows"]:
+        compared = "difference" in row
+        rows.append(
+            {"part": row["part"], "setting": row["setting"], "nDCG@10": f"{row['ndcg@10']:.4f}"}
+            | {"difference": f"{row['difference']:+.4f}" if compared else ""}
+            | {"95 % interval": f"{row['low']:+.4f} … {row['high']:+.4f}" if compared else ""}
+            | {"beyond noise": ("yes" if row["beyond_noise"] else "no") if compared else ""}
+            | {"MRR@10": f"{row['mrr@10']:.4f}", "recall@10": f"{row['recall@10']:.4f}"}
+            | {"ms p50": f"{row['query_ms_p50']:.1f}"}
+        )
+    print_table(rows)
+    out.print(
+        f"{report['queries']} queries, {report['documents']} documents, {report['chunks']} chunks; paired bootstrap, "
+        "10,000 resamples. Of twenty such intervals about one leaves out zero by chance."
+    )
+
+
+def print_tuning(report: dict[str, Any]) -> None:
+    """Print what was tried, what holds on the questions held back, and the lines for .env."""
+    rows = [
+        {"setting": row["setting"] or "(present)", "nDCG@10": f"{row['ndcg@10']:.4f}"}
+        | {"ms p50": f"{row['query_ms_p50']:.1f}", "front": "*" if row["front"] else ""}
+        for row in report["tried"]
+    ]
+    print_table(sorted(rows, key=lambda row: row["nDCG@10"], reverse=True))
+    best, top_k, evidence = report["best"], report["top_k"], report["least_evidence"]
+    shares = ", ".join(f"{k}: {share:.0%}" for k, share in top_k["hit_rate"].items())
+    lines = [
+        f"(on {report['train']} questions; *: none is better and as fast, or faster and as good)",
+        f"On the {report['validation']} questions held back:",
+    ]
+    if best["setting"]:
+        lines.append(f"{best['setting']}: nDCG@10 {best['present']:.4f} → {best['ndcg@10']:.4f} {_interval(best)}")
+    if not (best["beyond_noise"] and best["difference"] > 0):
+        lines.append("Nothing beats the present settings beyond noise; more questions make smaller gains visible.")
+    lines += [
+        f"A right passage is among the first k, by k: {shares}",
+        f"RAG_TOP_K={top_k['value']} would do {_interval(top_k)}; each passage more is more for the model to read.",
+    ]
+    if evidence:
+        told = f"{evidence['present']:.0%} → {evidence['rightly_told']:.0%} rightly let through or refused"
+        lines.append(f"RAG_LEAST_EVIDENCE={evidence['value']}: {told} {_interval(evidence)}")
+    if any("CHUNK_TOKENS" in line for line in report["env"]):
+        lines.append("Another size of chunks needs: python main.py ingest")
+    lines.append("For .env:" if report["env"] else "Leave .env as it is.")
+    out.print("\n".join([*lines, *report["env"]]), markup=False)
+
+
+def _interval(row: dict[str, Any]) -> str:
+    noise = "beyond noise" if row["beyond_noise"] else "within noise"
+    return f"({row['difference']:+.4f}, 95 %: {row['low']:+.4f} … {row['high']:+.4f}, {noise})"

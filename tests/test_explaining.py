@@ -110,10 +110,10 @@ def test_each_passage_has_its_place_in_every_stage(house: House) -> None:
     explanation = house.search()
     first = explanation.passages[0]
     assert (first.n, Path(first.source).name, first.line) == (1, "kettle.md", 1)
-    assert list(first.stages) == ["dense", "keyword", "fuse", "light", "cut"]
+    assert list(first.stages) == ["dense", "keyword", "fuse", "light", "passages"]
     assert {place.rank for place in first.stages.values()} == {1}
-    assert [p.stages["cut"].rank for p in explanation.passages] == [1, 2, 3]
-    wanted = {"normalise", "follow_up", "correct", "rewrite", "legs", "fuse", "light", "cut", "retrieve", "total"}
+    assert [p.stages["passages"].rank for p in explanation.passages] == [1, 2, 3]
+    wanted = {"normalise", "follow_up", "correct", "rewrite", "legs", "fuse", "light", "passages", "retrieve", "total"}
     assert {f"{name}_ms" for name in wanted} == set(explanation.timings)
     assert [(q["text"], q["made_by"]) for q in explanation.queries] == [(QUESTION, "question")]
 
@@ -246,5 +246,5 @@ def test_an_answer_times_every_step_of_its_search(house: House) -> None:
     settings = house.asked.settings.model_copy(update={"answer_style": "quote"})
     with pipeline.open_chain(settings, house.asked.index) as chain:
         timings = ask(chain, QUESTION).timings
-    steps = [timings[f"{step}_ms"] for step in ("legs", "fuse", "light", "cut", "highlight")]
+    steps = [timings[f"{step}_ms"] for step in ("legs", "fuse", "light", "passages", "highlight")]
     assert sum(steps) <= timings["retrieve_ms"] + 1

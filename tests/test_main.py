@@ -242,7 +242,7 @@ def test_search_explains_itself_and_says_where_a_passage_was_lost(clone: Clone) 
     (query,), (passage,) = explanation["queries"], explanation["passages"]
     assert query == {"text": QUESTION, "weight": 1.0, "dense": True, "keyword": True, "made_by": "question"}
     assert passage.keys() == {"n", "source", "page", "line", "section", "start", "stages", "read"}
-    assert passage["stages"].keys() == {"dense", "keyword", "fuse", "light", "cut"}
+    assert passage["stages"].keys() == {"dense", "keyword", "fuse", "light", "passages"}
     assert passage["stages"]["dense"].keys() == {"rank", "score"}
     lost = [(each["expected"], each["lost_at"]) for each in explanation["expected"]]
     assert lost == [("rivers.txt", "cut"), ("none.md", "ingest"), ("kettle.md", "")]

@@ -83,7 +83,7 @@ def test_the_best_source_is_the_sentence_that_answers(house: House, answer: Answ
 
 def test_timings_hold_every_stage_and_step(answer: Answer) -> None:
     stages = ("rewrite", "retrieve", "fit", "generate", "check")
-    steps = ("normalise", "follow_up", "correct", "legs", "fuse", "light", "cut", "highlight")
+    steps = ("normalise", "follow_up", "correct", "legs", "fuse", "light", "passages", "highlight")
     assert {f"{name}_ms" for name in (*stages, *steps, "first_token", "total")} == set(answer.timings)
     assert all(0 <= value <= answer.timings["total_ms"] for value in answer.timings.values())
     assert sum(answer.timings[f"{stage}_ms"] for stage in stages) <= answer.timings["total_ms"] + 1
