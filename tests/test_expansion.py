@@ -41,7 +41,7 @@ def expand(kind: str, *answers: str, weak: bool = True) -> Sequence[Query]:
 
 
 def test_other_wordings_are_read_by_both_legs_and_share_a_weight() -> None:
-    found = expand("multi-query", json.dumps({"searching": ["What does the  kettle hold?", "The kettle's volume?"]}))
+    found = expand("multi-query", json.dumps({"questions": ["What does the  kettle hold?", "The kettle's volume?"]}))
     assert [query.text for query in found] == ["What does the kettle hold?", "The kettle's volume?"]
     assert [query.weight for query in found] == [0.25, 0.25]
     assert all(query.dense and query.keyword and query.made_by == "multi-query" for query in found)
@@ -64,9 +64,9 @@ def test_the_model_is_not_asked_where_the_question_finds_enough() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        '{"searching": ["What does the ket',
-        '{"searching": []}',
-        '{"searching": ["' + "long " * 50 + '"]}',
+        '{"questions": ["What does the ket',
+        '{"questions": []}',
+        '{"questions": ["' + "long " * 50 + '"]}',
         "no",
         "",
         "[]",

@@ -99,7 +99,7 @@ def test_a_follow_up_that_names_the_topic_itself_is_not_given_it_again() -> None
 
 
 @pytest.mark.parametrize(
-    ("searching", "about"),
+    ("questions", "about"),
     [
         (["What is chunk overlap?"], "chunk overlap"),
         (["What is chunk overlap?", "What are its drawbacks?"], "chunk overlap"),
