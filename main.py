@@ -160,7 +160,7 @@ def chat(
 @app.command()
 def search(
     query: str,
-    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many passages.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many chunks; neighbours are joined.")] = 10,
     source: Sources = None,
     suffix: Suffixes = None,
     since: Since = "",
