@@ -18,7 +18,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
-from chains.evidence import build_highlighter, show_best_sentence
+from chains.evidence import show_best_sentence
 from chains.llm import load_chat_model
 from chains.post_filter import check, lacks_evidence
 from chains.rag import build_rag
@@ -38,7 +38,7 @@ from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
 from loaders.store import Store
 from prompts import load_prompt
-from searching import Index, build_rewriter, build_search, with_query
+from searching import Index, build_evidence, build_rewriter
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
@@ -165,8 +165,7 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
 @contextmanager
 def open_chain(settings: Settings, index: Index, where: Filter | None = None) -> Iterator[Chain]:
     """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end."""
-    highlighter = build_highlighter(index.embeddings)
-    search = with_query(build_search(settings, index, limit=settings.top_k, where=where)) | highlighter
+    search = build_evidence(settings, index, where=where)
     if settings.answer_style == "quote":
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""

@@ -19,6 +19,7 @@ from langchain_core.runnables import Runnable, RunnableLambda, RunnableParallel
 import models
 from chains.decomposition import build_decomposer
 from chains.diversity import build_diversifier
+from chains.evidence import build_highlighter
 from chains.expansion import build_expander
 from chains.follow_ups import build_follow_up
 from chains.light_ranking import light_score
@@ -83,11 +84,11 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
     search: Search = RunnableLambda(retriever.legs, name="legs") | RunnableLambda(retriever.fuse, name="fuse")
     if settings.reranker != "off":
         light = build_reranker(light_score(store.vectors_of), candidates=count, limit=max(limit, count), batch=count)
-        search = with_query(search) | light.with_config(run_name="light")
+        search = _with_query(search) | light.with_config(run_name="light")
     if settings.reranker not in ("off", "light"):
         score = cross_encoder(models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline))
         slow = build_reranker(score, candidates=count, limit=max(limit, count), budget_ms=settings.rerank_ms)
-        search = with_query(search) | slow
+        search = _with_query(search) | slow
     if settings.diversity:
         search |= build_diversifier(store.vectors_of, diversity=settings.diversity, candidates=count)
     return search | _reading(settings, index, limit)
@@ -108,13 +109,21 @@ def _reading(settings: Settings, index: Index, limit: int) -> Runnable[list[Docu
     )
 
 
-def build_finder(settings: Settings, index: Index, *, limit: int, where: Filter | None = None) -> Finder:
-    """Return both together, without a model: {"question", "history"} → passages."""
+def build_evidence(settings: Settings, index: Index, *, where: Filter | None = None) -> Search:
+    """Return the search for what a model is to read: queries → the best RAG_TOP_K passages, their sentences scored."""
+    search = build_search(settings, index, limit=settings.top_k, where=where)
+    return _with_query(search) | build_highlighter(index.embeddings)
+
+
+def build_finder(
+    settings: Settings, index: Index, *, limit: int, where: Filter | None = None, llm: BaseChatModel | None = None
+) -> Finder:
+    """Return both together: {"question", "history"} → passages."""
     search = build_search(settings, index, limit=limit, where=where)
-    return build_rewriter(settings, index) | search.with_config(run_name="retrieve")
+    return build_rewriter(settings, index, llm) | search.with_config(run_name="retrieve")
 
 
-def with_query(search: Search) -> Runnable[Sequence[Query], Any]:
+def _with_query(search: Search) -> Runnable[Sequence[Query], Any]:
     """Return a Runnable: queries → {"query", "passages"}, what the steps after the search read."""
 
     def first(queries: Sequence[Query]) -> str:

@@ -1,7 +1,7 @@
 """Queries come in; passages found by meaning and by words, fused into one ranking, go out."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -81,12 +81,12 @@ class HybridRetriever(BaseRetriever):
         Counted as 0 instead, nDCG@10 is 0.001 (hotpotqa100) to 0.014 (cacm) lower; a missing BM25 score may be 0.
         """
         cosines = _matrix([each.dense for each in found], ids)
-        if missing := [at for at in range(len(ids)) if not cosines[:, at].all()]:
-            vectors = self.vectors([ids[at] for at in missing])
-            for row, each in enumerate(found):
-                if len(each.vector):
-                    known = cosines[row, missing]
-                    cosines[row, missing] = np.where(known, known, vectors @ np.asarray(each.vector, dtype=np.float32))
+        asked = [row for row, each in enumerate(found) if len(each.vector)]
+        if missing := [at for at in range(len(ids)) if not cosines[asked, at].all()]:
+            queries = np.array([found[row].vector for row in asked], dtype=np.float32)
+            there = np.ix_(asked, missing)
+            looked_up = queries @ self.vectors([ids[at] for at in missing]).T
+            cosines[there] = np.where(cosines[there], cosines[there], looked_up)
         return cosines
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
@@ -103,7 +103,7 @@ def _matrix(hits: Sequence[Hits], ids: list[str]) -> np.ndarray:
     return scores
 
 
-def _highest(hits: Any) -> dict[str, float]:
+def _highest(hits: Iterable[Hits]) -> dict[str, float]:
     best: dict[str, float] = {}
     for each in hits:
         for id_, score in each:

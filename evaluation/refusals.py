@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from chains.evidence import build_highlighter
 from chains.post_filter import lacks_evidence
-from searching import Index, build_rewriter, build_search, with_query
+from searching import Index, build_evidence, build_rewriter
 from settings import Settings
 
 THRESHOLDS = tuple(round(0.03 * step, 2) for step in range(2, 28))  # 0.06 to 0.81; the default 0.33 is among them
@@ -25,7 +24,7 @@ def decide(
     Right counts so that the mean is the balanced accuracy: both kinds weigh the same, however many there are of each.
     """
     rewriter = build_rewriter(settings, index)
-    search = with_query(build_search(settings, index, limit=settings.top_k)) | build_highlighter(index.embeddings)
+    search = build_evidence(settings, index)
     count = len(answerable) + len(unanswerable)
     rights: dict[float, list[float]] = {least: [] for least in sorted({*THRESHOLDS, settings.least_evidence})}
     for questions, is_refusal in ((answerable, False), (unanswerable, True)):

@@ -15,7 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from evaluation.collection import Judgements
 from ingestion import ingest
 from loaders.sync import Progress, SyncReport
-from searching import Index, build_rewriter, build_search
+from searching import Index, build_finder
 from settings import Settings
 
 Run = dict[str, dict[str, float]]  # query id → document id → score
@@ -75,7 +75,7 @@ def search_all(
     """
     run: Run = {}
     milliseconds = []
-    search = build_rewriter(settings, index, llm) | build_search(settings, index, limit=limit)
+    search = build_finder(settings, index, limit=limit, llm=llm)
     search.invoke({"question": "warm-up", "history": ()})
     for query_id, text in queries.items():
         began = time.perf_counter()

@@ -6,14 +6,14 @@ byte for every four dimensions. The codes choose candidates, which the original 
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from errors import SettingsError, StoreError, one_line
+from loaders.catalog import batches
 from loaders.exact import IDS, VECTORS, ExactIndex, ranked, unit
 from loaders.indexes import Originals
 
@@ -25,7 +25,6 @@ ROUNDS = 10  # of k-means for the codes; faiss's 25 take minutes
 PROBED = 32  # of the lists around centroids
 DIMENSIONS = 4  # for one byte
 RESCORED = 4  # candidates for each vector wanted
-BATCH = 5000  # vectors read from the catalog at once
 
 
 class QuantisedIndex:
@@ -145,7 +144,7 @@ class QuantisedIndex:
         codes.train(sample)
         self._codes, self._few, self._trained_on = codes, None, len(ids)
         self._numbers, self._names = {}, []
-        for part in _batches(ids):
+        for part in batches(ids):
             found = self._originals(part)
             self._add(list(found), unit(np.stack(list(found.values()))))
 
@@ -154,9 +153,3 @@ class QuantisedIndex:
         self._numbers |= zip(ids, numbers, strict=True)
         self._names += ids
         self._codes.add_with_ids(vectors, np.asarray(numbers, dtype=np.int64))
-
-
-def _batches(ids: Sequence[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
-    while part := list(islice(rest, BATCH)):
-        yield part
