@@ -83,7 +83,7 @@ def cross_encoder(folder: Path) -> Score:
     try:
         model = CrossEncoder(str(folder), local_files_only=True)
     except (OSError, ValueError, SafetensorError) as error:  # what transformers raises for missing or foreign weights
-        raise ModelError(folder, f"not a cross-encoder ({error})", "check RAG_RERANKER, or leave it empty") from error
+        raise ModelError(folder, f"not a cross-encoder ({error})", "check RAG_RERANKER, or set it to light") from error
     prior = float(getattr(model.config, PRIOR, 0.0))
 
     def score(query: str, passages: Sequence[Document]) -> list[float]:

@@ -1,7 +1,7 @@
 """Sources, chunks and vectors come in; one SQLite file, the index's only truth, holds them and gives them out.
 
-Chroma and the keyword index are derived from it. A source's rows change in one transaction, so that a source is
-in the catalog whole or not at all.
+The vector index beside it and the keyword index in it are derived. A source's rows change in one transaction, so that
+a source is in the catalog whole or not at all.
 """
 
 import json

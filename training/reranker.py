@@ -45,7 +45,9 @@ def train_reranker(
     asked = read_questions(questions)
     if target.exists() and any(target.iterdir()):
         raise EvaluationError(target, "there is something in it", "name a new folder")
-    search_settings = settings.model_copy(update={"reranker": "light"})
+    # chunks as they come to a cross-encoder: not joined, widened or mixed yet
+    plain: dict[str, Any] = {"reranker": "light", "merge": False, "parent_tokens": 0, "diversity": 0}
+    search_settings = settings.model_copy(update=plain)
     with open_index(settings) as index:
         search = build_search(search_settings, index, limit=DEPTH)
         kept = mine(search, asked[::5])
