@@ -30,8 +30,8 @@ from terminal import (
 )
 
 if TYPE_CHECKING:
+    from chains.answers import Answer
     from chains.queries import Turn
-    from chains.rag import Answer
 
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
 INTERRUPTED = 130  # what Typer returns for Ctrl-C

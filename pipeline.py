@@ -20,10 +20,11 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 import models
 from chains.evidence import show_best_sentence
 from chains.llm import load_chat_model
-from chains.post_filter import check, lacks_evidence
+from chains.post_filter import check
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
 from chains.retrieval_qa import RetrievalQA, show_passages
+from chains.sufficiency import lacks_evidence
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,

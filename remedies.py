@@ -9,8 +9,8 @@ import numpy as np
 
 from chains.evidence import best_passage, best_sentence
 from chains.explain import Recorder, lost_at, places
-from chains.post_filter import STRANGER, lacks_evidence
 from chains.queries import Query
+from chains.sufficiency import STRANGER, lacks_evidence
 from loaders.filters import Filter
 from searching import Index, build_search
 from settings import PREFIX, Settings

@@ -17,9 +17,9 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
+    from chains.answers import Answer
     from chains.explain import Explanation
     from chains.queries import Turn
-    from chains.rag import Answer
     from chains.trace import Trace
     from loaders.sync import SyncReport
 
@@ -33,7 +33,8 @@ def show_answer(
     from rich.live import Live
     from rich.text import Text
 
-    from chains.rag import Answer, stream_answer
+    from chains.answers import Answer
+    from chains.rag import stream_answer
 
     draft = ""
     with (

@@ -18,7 +18,8 @@ from typing import Any
 
 import ingestion
 import pipeline
-from chains.rag import Answer, ask
+from chains.answers import Answer
+from chains.rag import ask
 from settings import load_settings
 
 Asked = list[tuple[dict[str, Any], Answer]]

@@ -4,13 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import PurePath
 
 from langchain_core.documents import Document
 
+from chains.answers import Statement
 from chains.evidence import best_passage, best_sentence
+from chains.sufficiency import lacks_evidence
 from sentences import sentence_spans
-from words import STOP_WORDS, content_words
+from words import content_words
 
 REFUSAL = "Not in these documents."
 REFUSING = re.compile(
@@ -24,16 +25,12 @@ LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")  # a table's row has a "Column: value" a line
 NAME_OR_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\b[A-Z][\w'-]+")
 
-ASKED_NAME = re.compile(r"(?<!^)(?<![.?!] )\b(?:[A-Z][\w'-]*|\w*\d[\w.-]*)")  # not a sentence's first word
 AMOUNT = re.compile(
     r"\b(?:when|how (?:many|much|long|old|far|often|large|big|fast)|(?:what|which) (?:year|date|time))\b", re.I
 )
 NUMBER_WORDS = content_words(
     "one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred thousand million"
 )
-# Of 250 answerable and 130 unanswerable questions of XQuAD en: with it 13 and 120 are refused, without it 11 and 118;
-# of the ten unanswerable ones about data/sample, seven instead of four.
-STRANGER = 0.12
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class Checked:
     cited: tuple[int, ...] = ()
     abstained: bool = False
     quoted: bool = False
+    statements: tuple[Statement, ...] = ()
 
 
 def check(
@@ -84,9 +82,9 @@ def check(
             lines[words] = f"{sentence} [{number}]"
             cited.append(number)
     if lines:
-        return Checked(" ".join(lines.values()), tuple(dict.fromkeys(cited)))
+        return Checked(" ".join(lines.values()), cited=tuple(dict.fromkeys(cited)))
     quote = " ".join(_harmless(FIELD.sub("; ", best_sentence(passages[best]).text)).split())
-    return Checked(f"{quote} [{best + 1}]", (best + 1,), quoted=True)
+    return Checked(f"{quote} [{best + 1}]", cited=(best + 1,), quoted=True)
 
 
 def _harmless(text: str) -> str:
@@ -96,23 +94,6 @@ def _harmless(text: str) -> str:
 
 def _numbers(text: str) -> set[str]:
     return {word for word in content_words(text) if word[0].isdigit() or word in NUMBER_WORDS}
-
-
-def lacks_evidence(question: str, passages: Sequence[Document], *, least_evidence: float) -> bool:
-    """Tell whether no sentence of the passages scores `least_evidence` for the question.
-
-    It must score STRANGER more where the question names somebody or something that no passage mentions.
-    """
-    if not passages:
-        return True
-    named = {word for match in ASKED_NAME.findall(question) for word in content_words(match)} - STOP_WORDS
-    mentioned: set[str] = set()
-    for passage in passages:
-        at = passage.metadata
-        source = PurePath(at["source"]).stem.replace("_", " ")
-        mentioned |= content_words(f"{source} {at['section']} {passage.page_content}")
-    needed = least_evidence + (0.0 if named <= mentioned else STRANGER)
-    return best_sentence(passages[best_passage(passages)]).score < needed
 
 
 def _whole_sentences(text: str) -> list[str]:

@@ -1,55 +1,19 @@
 """A question comes in; all the chains, joined into one Runnable, turn it into an `Answer`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 
+from chains.answers import Answer, Source
 from chains.evidence import best_sentence
 from chains.post_filter import Checked
 from chains.queries import Query, Turn, normalise
+from chains.sufficiency import sufficiency
 from chains.trace import Trace
 from errors import QuestionError
-
-
-@dataclass(frozen=True)
-class Source:
-    """A passage behind an answer: where it is, and its sentence that fits the question best, verbatim.
-
-    also_in: other documents that hold the same passage.
-    """
-
-    n: int
-    source: str
-    page: int | None
-    line: int | None
-    section: str
-    start: int
-    text: str
-    score: float
-    also_in: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer with all that it rests on.
-
-    abstained: the passages don't hold an answer. quoted: the model's draft was not supported, or none was wanted, and a
-    passage's own sentence stands in its place. dropped: passages that did not fit the model's context.
-    """
-
-    question: str
-    queries: tuple[str, ...]
-    answer: str
-    sources: tuple[Source, ...] = ()
-    cited: tuple[int, ...] = ()
-    abstained: bool = False
-    quoted: bool = False
-    dropped: int = 0
-    timings: dict[str, float] = field(default_factory=dict)
-    usage: dict[str, int] = field(default_factory=dict)
 
 
 def build_rag(
@@ -72,7 +36,9 @@ def build_rag(
             queries=tuple(query.text for query in state["queries"]),
             answer=checked.text,
             sources=tuple(_source(number, passage) for number, passage in enumerate(passages, 1)),
+            statements=checked.statements,
             cited=checked.cited,
+            sufficiency=round(sufficiency(state["query"], passages), 4),
             abstained=checked.abstained,
             quoted=checked.quoted,
             dropped=state.get("dropped", 0),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from chains.post_filter import lacks_evidence
+from chains.sufficiency import lacks_evidence
 from searching import Index, build_evidence, build_rewriter
 from settings import Settings
 

@@ -12,8 +12,9 @@ from langchain_core.runnables import Runnable
 import ingestion
 import pipeline
 import searching
+from chains.answers import Answer
 from chains.queries import Query, Turn
-from chains.rag import Answer, ask, stream_answer
+from chains.rag import ask, stream_answer
 from errors import DocumentError, ModelError, QuestionError, StoreError, StoreMismatch
 from pipeline import Chain, Index
 from settings import Settings, load_settings

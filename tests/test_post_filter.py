@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 
 from chains.evidence import Sentence
-from chains.post_filter import REFUSAL, STRANGER, Checked, check, lacks_evidence
+from chains.post_filter import REFUSAL, Checked, check
+from chains.sufficiency import STRANGER, lacks_evidence
 
 
 def evidence(*passages: list[str]) -> list[Document]:
