@@ -29,6 +29,7 @@ from chains.query_rewriting import build_query_rewriter
 from chains.reranking import build_reranker, cross_encoder
 from chains.retrieval import HybridRetriever
 from chains.spelling import build_corrector, build_speller
+from chains.sufficiency import build_weigher
 from chains.synonyms import build_synonyms, load_synonyms
 from errors import ModelError
 from loaders.cleaning import clean
@@ -112,6 +113,9 @@ def _reading(settings: Settings, index: Index, limit: int) -> Runnable[list[Docu
 def build_evidence(settings: Settings, index: Index, *, where: Filter | None = None) -> Search:
     """Return the search for what a model is to read: queries → the best RAG_TOP_K passages, their sentences scored."""
     search = build_search(settings, index, limit=settings.top_k, where=where)
+    if 0 < settings.keyword_weight < 1:  # both legs have something to tell
+        counter, _ = load_token_counter(index.embedder)
+        search = _with_query(search) | build_weigher(index.store.highest_score, counter.familiar)
     return _with_query(search) | build_highlighter(index.embeddings)
 
 
