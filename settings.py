@@ -163,12 +163,12 @@ class Settings(BaseSettings):
         0.7,
         ge=0,
         le=1,
-        description="write: how probably a passage must support a sentence of the answer for it to stay.",
+        description="write: how probable the support of a sentence must be for it to stay.",
     )
     nli: str = Field(
         "",
-        description="Cross-encoder for natural language inference that judges the support of sentences too: a folder, or "
-        "hub:OWNER/REPO. Empty: none.",
+        description="Cross-encoder for natural language inference that judges the support of sentences, too: a folder "
+        "or hub:OWNER/REPO. Empty: none.",
     )
     rewrite: str = Field(
         "rules",
