@@ -19,6 +19,7 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
 from chains.evidence import show_best_sentence
+from chains.groundedness import Entails, entailment, support
 from chains.llm import load_chat_model
 from chains.post_filter import check
 from chains.rag import build_rag
@@ -203,7 +204,14 @@ def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None
         check_draft=partial(
             check,
             least_evidence=settings.least_evidence,
-            least_support=1.0 if style == "brief" else settings.least_support,
+            least_support=settings.least_support,
             read_best_only=style == "brief",
+            support=partial(support, entails=_entails(settings)),
         ),
     )
+
+
+def _entails(settings: Settings) -> Entails | None:
+    if not settings.nli:
+        return None
+    return entailment(models.locate_folder(settings.nli, base=ROOT, offline=settings.offline))

@@ -160,7 +160,15 @@ class Settings(BaseSettings):
         0.33, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."
     )
     least_support: float = Field(
-        0.8, ge=0, le=1, description="write: share of a sentence's words that a passage must hold for it to stay."
+        0.7,
+        ge=0,
+        le=1,
+        description="write: how probable the support of a sentence must be for it to stay.",
+    )
+    nli: str = Field(
+        "",
+        description="Cross-encoder for natural language inference that judges the support of sentences, too: a folder "
+        "or hub:OWNER/REPO. Empty: none.",
     )
     rewrite: str = Field(
         "rules",
