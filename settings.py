@@ -162,6 +162,9 @@ class Settings(BaseSettings):
     least_support: float = Field(
         0.8, ge=0, le=1, description="write: share of a sentence's words that a passage must hold for it to stay."
     )
+    datamark: bool = Field(
+        False, description="write: true puts a mark between the words of passages, against instructions hidden in them."
+    )
     rewrite: str = Field(
         "rules",
         pattern="^(off|rules|model)$",
