@@ -52,7 +52,7 @@ def show_passages(passages: list[Document], *, fence: str, datamark: bool = Fals
 def as_shown(text: str, *, fence: str = "", datamark: bool = False) -> str:
     """Return a document's text as it stands inside a fence: harmless, and unable to close it."""
     text = harmless(text)
-    text = text.replace(fence, "") if fence else text
+    text = text.replace(fence, " ") if fence else text
     return text.replace(MARK, "^").replace(" ", MARK) if datamark else text
 
 
