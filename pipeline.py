@@ -24,7 +24,7 @@ from chains.llm import load_chat_model
 from chains.post_filter import check
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
-from chains.retrieval_qa import RetrievalQA, show_passages
+from chains.retrieval_qa import RetrievalQA
 from chains.sufficiency import lacks_evidence
 from loaders.embeddings import (
     EmbedderIdentity,
@@ -191,7 +191,8 @@ def open_chain(
             prompt_tokens=model.context_tokens - settings.max_answer_tokens,
             count_tokens=model.count_tokens,
             search_key="queries",
-            show=show_best_sentence if brief else show_passages,
+            show=show_best_sentence if brief else None,
+            datamark=settings.datamark,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
         yield _join(settings, index, qa, model.llm, style)

@@ -170,6 +170,9 @@ class Settings(BaseSettings):
         description="Cross-encoder for natural language inference that judges the support of sentences, too: a folder "
         "or hub:OWNER/REPO. Empty: none.",
     )
+    datamark: bool = Field(
+        False, description="write: true puts a mark between the words of passages, against instructions hidden in them."
+    )
     rewrite: str = Field(
         "rules",
         pattern="^(off|rules|model)$",
