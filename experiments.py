@@ -9,7 +9,7 @@ import typer
 
 from errors import EvaluationError
 from options import Json
-from tables import print_ablation, print_scores, print_tuning
+from tables import print_ablation, print_judgement, print_scores, print_tuning
 from terminal import print_json, progress, say
 
 evaluate_app = typer.Typer(help="Measure the chains on a test set.", no_args_is_help=True)
@@ -42,6 +42,58 @@ def evaluate_retrieval(
         print_json(scores)
     elif ablate:
         print_ablation(scores)
+    else:
+        print_scores(scores)
+
+
+@evaluate_app.command("judge")
+def evaluate_judge(
+    rows: Annotated[Path | None, typer.Argument(help="What `evaluate answers --rows FILE` wrote.")] = None,
+    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Some of them, with commas between.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many rows, and claims.")] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(metavar="CLAIMS", help='First, labelled claims {"claim", "evidence", "label"}.')
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score answers as ragas does: faithfulness, relevancy, contexts, correctness; RAG_JUDGE names the judge."""
+    with _leaf("evaluation"):
+        from evaluation import ragas_scores
+    from settings import load_settings
+
+    if rows is None and calibrate is None:
+        raise typer.BadParameter("give rows to judge, or --calibrate CLAIMS")
+    with progress("Judging", shown=not as_json, unit="rows") as on_progress:
+        report = ragas_scores.evaluate_rows(
+            load_settings(),
+            rows,
+            metrics=[name.strip() for name in metrics.split(",") if name.strip()],
+            limit=limit,
+            claims=calibrate,
+            on_progress=on_progress,
+            on_note=say,
+        )
+    if as_json:
+        print_json(report)
+    else:
+        print_judgement(report)
+
+
+@evaluate_app.command("rgb")
+def evaluate_rgb(
+    records: Annotated[Path, typer.Argument(help='A file of RGB: {"query", "answer", "positive", "negative"} a line.')],
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many records.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score answers from noisy, useless and false passages: robustness, rejection, integration, counterfactuals."""
+    with _leaf("evaluation"):
+        from evaluation import rgb
+    from settings import load_settings
+
+    with progress("Answering", shown=not as_json, unit="questions") as on_progress:
+        scores = rgb.evaluate_rgb(load_settings(), records, limit=limit, on_progress=on_progress)
+    if as_json:
+        print_json(scores)
     else:
         print_scores(scores)
 

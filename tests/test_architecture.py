@@ -60,7 +60,7 @@ MAY_IMPORT = {
     "pipeline": {"searching", "loaders", "chains", "prompts", "models", "settings", "errors"},
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
     "health": {"ingestion", "pipeline", "loaders", "chains", "models", "settings", "errors"},
-    "evaluation": {"ingestion", "pipeline", "searching", "loaders", "chains", "settings", "errors"},
+    "evaluation": {"ingestion", "pipeline", "searching", "loaders", "chains", "models", "settings", "errors", "words"},
     "training": {"pipeline", "searching", "chains", "settings", "errors"},
     "terminal": {"chains", "loaders"},
     "tables": {"terminal", "chains"},
