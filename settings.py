@@ -196,7 +196,7 @@ class Settings(BaseSettings):
     )
     judge_model: str = Field(
         "",
-        description="Model that judges: local, a name as for RAG_MODEL; else the server's. Empty: that of RAG_MODEL.",
+        description="Model that judges: a name as for RAG_MODEL, or the one of the server. Empty: RAG_MODEL.",
     )
     judge_key: SecretStr = Field(SecretStr(""), description="API key of the judge's server, if it wants one.")
 

@@ -62,7 +62,7 @@ class Judge(InstructorBaseRagasLLM):
                 reason = f"{room} tokens are left for the answer, of {self.model.context_tokens}"
                 raise PromptTooLong(reason) from error
             if (text := self._ask(message, wanted, min(room, LONGEST_ANSWER))) is not None:
-                return response_model.model_validate(json.loads(text, strict=False))
+                return _parsed(text, response_model)
         raise JudgeFailure("the answer was cut")
 
     async def agenerate(self, prompt: str, response_model: type[Response]) -> Response:
@@ -83,6 +83,14 @@ class Judge(InstructorBaseRagasLLM):
         except (openai.BadRequestError, openai.UnprocessableEntityError, openai.APITimeoutError) as error:
             raise JudgeFailure(f"the judge's server refused ({error})") from error
         return None if _was_cut(reply) else str(reply.content)
+
+
+def _parsed(text: str, response_model: type[Response]) -> Response:
+    """Return the answer as an object; a server may take the schema for a wish."""
+    try:
+        return response_model.model_validate(json.loads(text, strict=False))
+    except ValueError as error:
+        raise JudgeFailure("the answer is not in the schema") from error
 
 
 def _was_cut(reply: AIMessage) -> bool:

@@ -137,7 +137,7 @@ def score_metric(
             trimmed += was_cut
         except JudgeFailure as error:
             failures[str(error)] += 1
-        except ValueError as error:  # pydantic's, json's and numpy's, over what a judge answered
+        except ValueError as error:  # numpy's, where a server's lists of verdicts differ in length
             failures[f"{type(error).__name__}: {str(error).splitlines()[0]}"] += 1
         else:
             scores.append(score)
