@@ -199,6 +199,18 @@ class Settings(BaseSettings):
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")
 
+    judge: str = Field(
+        "",
+        pattern="^(local|https?://.+)?$",
+        description="Who judges answers in `evaluate judge`. local: a model in this process. Or the address of an "
+        "OpenAI-compatible server, such as http://127.0.0.1:8080/v1. Empty: nobody; what needs no judge is measured.",
+    )
+    judge_model: str = Field(
+        "",
+        description="Model that judges: a name as for RAG_MODEL, or the one of the server. Empty: RAG_MODEL.",
+    )
+    judge_key: SecretStr = Field(SecretStr(""), description="API key of the judge's server, if it wants one.")
+
     @model_validator(mode="after")
     def _overlap_fits(self) -> "Settings":
         if self.overlap_tokens * 2 >= self.chunk_tokens:
