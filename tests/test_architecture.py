@@ -30,6 +30,7 @@ CORE = {
     "ingestion",
     "pipeline",
     "searching",
+    "surveying",
     "explaining",
     "remedies",
     "settings",
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     "remedies": {"searching", "loaders", "chains", "settings"},
     "explaining": {"remedies", "loaders", "chains", "words"},
     "pipeline": {"searching", "loaders", "chains", "prompts", "models", "settings", "errors"},
+    "surveying": {"pipeline", "searching", "loaders", "chains", "prompts", "settings", "errors"},
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
     "health": {"ingestion", "pipeline", "loaders", "chains", "models", "settings", "errors"},
     "evaluation": {
