@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from chains.coverage import WholeAnswer
 from chains.evidence import build_highlighter
 from chains.faithful import draft_sentences
-from chains.retrieval_qa import show_passages
+from chains.retrieval_qa import new_fence, show_passages
 from chains.sufficiency import lacks_evidence
 from chains.summarising import Writer, build_summary
 from chains.survey import build_survey
@@ -98,10 +98,10 @@ def _writer(settings: Settings, model: ChatModel, most_words: int, method: str) 
     refine = method == "refine"
     answer_tokens = max(2 * most_words, settings.max_answer_tokens)
     prompts = {False: load_prompt("summary"), True: load_prompt("refine")}
-    llm = model.llm.bind(max_tokens=answer_tokens)
+    llm, fence = model.llm.bind(max_tokens=answer_tokens), new_fence()
 
     def messages(passages: Sequence[Document], before: str, words: int) -> Any:
-        values = {"context": show_passages(list(passages)), "words": words}
+        values = {"context": show_passages(list(passages), fence=fence), "words": words}
         return prompts[bool(before)].format_messages(**values, **({"summary": before} if before else {}))
 
     def write(passages: Sequence[Document], before: str, words: int) -> list[str]:

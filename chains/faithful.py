@@ -4,16 +4,13 @@ import re
 from collections.abc import Sequence
 
 from chains.answers import Citation, Statement
-from chains.post_filter import CITATION, _harmless, _whole_sentences
+from chains.facts import is_negated
+from chains.post_filter import whole_sentences
+from chains.sanitising import CITATION, as_shown
 from words import content_words
 
 MOST_CITED = 3  # sentences that one may join
 NAME_OR_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\b[^\W\d_a-z][\w'’-]*")
-NEGATION = re.compile(
-    r"\b(?:not?|never|none|neither|nor|without|cannot|nicht|kein\w*|nie(?:mals)?|ohne|nunca|ningun\w*|sin|ne|pas)\b|n['’]t\b"
-    r"|[不没沒無无非未]|\b(?:لا|لم|لن|ليس|ليست)\b",
-    re.IGNORECASE,
-)
 
 
 def supported(claim: str, evidence: Sequence[Citation], *, least_support: float) -> Statement | None:
@@ -34,14 +31,14 @@ def supported(claim: str, evidence: Sequence[Citation], *, least_support: float)
         covered |= held[at]
     facts = {word for match in NAME_OR_NUMBER.findall(claim.partition(" ")[2]) for word in content_words(match)}
     facts |= {word for word in words if word[0].isdigit()}
-    denied = any(NEGATION.search(evidence[at].text) for at in cited)
+    denied = any(is_negated(evidence[at].text) for at in cited)
     if not words or len(covered) < least_support * len(words) or not facts & words <= covered:
         return None
-    if denied != bool(NEGATION.search(claim)):
+    if denied != is_negated(claim):
         return None
     return Statement(claim, round(len(covered) / len(words), 4), tuple(evidence[at] for at in sorted(cited)))
 
 
 def draft_sentences(draft: str) -> list[str]:
     """Return the sentences of what a model wrote, without markup and citations, the last one if it is finished."""
-    return _whole_sentences(CITATION.sub("", _harmless(draft)))
+    return whole_sentences(CITATION.sub("", as_shown(draft)))
