@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import evaluations
 import experiments
 from errors import RagError
 from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until, read_filter
@@ -41,7 +42,7 @@ documents_app = typer.Typer(help="List what is indexed, or remove a part of it."
 index_app = typer.Typer(help="Mend the index.", no_args_is_help=True)
 app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
-app.add_typer(experiments.evaluate_app, name="evaluate")
+app.add_typer(evaluations.evaluate_app, name="evaluate")
 app.add_typer(experiments.train_app, name="train")
 
 

@@ -102,13 +102,22 @@ def read_line() -> str:
 
 
 def print_sources(answer: "Answer | None") -> None:
-    """Print an answer's sources, those that it cites in bold."""
+    """Print an answer's sources: in bold those that it cites, and what of them it cites; of a refusal the nearest."""
+    if answer and answer.abstained and answer.sources:
+        out.print("\nThe nearest passages:")
     for source in answer.sources if answer else ():
         cited = "bold" if answer and source.n in answer.cited else "dim"
         out.print(f"\n[{cited}]\\[{source.n}] {escape(place(asdict(source)))}[/{cited}]  {source.score:.3f}")
-        out.print(" ".join(source.text.split()), markup=False, style=cited if cited == "dim" else "")
+        for text in _cited(answer, source.n) or [source.text]:
+            out.print(" ".join(text.split()), markup=False, style=cited if cited == "dim" else "")
         if source.also_in:
             out.print(f"also in: {', '.join(map(short, source.also_in))}", markup=False, style="dim")
+
+
+def _cited(answer: "Answer | None", n: int) -> list[str]:
+    """Return what an answer cites of its source n."""
+    statements = answer.statements if answer else ()
+    return [*dict.fromkeys(cited.text for each in statements for cited in each.citations if cited.n == n)]
 
 
 def passage_fields(number: int, passage: "Document") -> dict[str, Any]:
