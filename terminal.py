@@ -55,6 +55,8 @@ def show_answer(
         out.print(answer.answer, markup=False)
         if answer.quoted:
             log.print("(quoted: the model's own words were not all in the passage)" if draft else "(quoted)")
+        elif answer.finish_reason == "length":
+            log.print("(cut short: see RAG_MAX_ANSWER_TOKENS)")
         if answer.dropped:
             log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
     return answer
