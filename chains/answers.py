@@ -54,7 +54,8 @@ class Answer:
     passage's own sentence stands in its place. statements: the answer's sentences, none of a refusal. cited: the
     numbers of the sources that these cite. sufficiency: how likely the passages hold an answer, from 0 to 1. dropped:
     passages that did not fit the model's context. finish_reason: why the model stopped writing: stop, length
-    (RAG_MAX_ANSWER_TOKENS) or repetition; "" where none wrote.
+    (RAG_MAX_ANSWER_TOKENS) or repetition; "" where none wrote. forgotten: earlier turns that were shortened or left out
+    for the model that made the question stand alone.
     """
 
     question: str
@@ -68,5 +69,6 @@ class Answer:
     quoted: bool = False
     dropped: int = 0
     finish_reason: str = ""
+    forgotten: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)

@@ -43,6 +43,7 @@ def build_rag(
             abstained=checked.abstained,
             quoted=checked.quoted,
             dropped=state.get("dropped", 0),
+            forgotten=state["queries"][0].forgotten,
         )
 
     return (

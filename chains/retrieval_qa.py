@@ -43,14 +43,14 @@ def show_passages(passages: list[Document], *, fence: str, datamark: bool = Fals
     blocks = []
     for number, passage in enumerate(passages, 1):
         title, text = (
-            as_shown(each, fence=fence, datamark=datamark)
+            as_read(each, fence=fence, datamark=datamark)
             for each in (passage.metadata.get("section", ""), passage.page_content)
         )
         blocks.append(f"[{number}] {title}".strip() + f"\n<quote {fence}>\n{text}\n</quote {fence}>")
     return "\n\n".join(blocks)
 
 
-def as_shown(text: str, *, fence: str = "", datamark: bool = False) -> str:
+def as_read(text: str, *, fence: str = "", datamark: bool = False) -> str:
     """Return a document's text as it stands inside a fence: harmless, and unable to close it."""
     text = harmless(text)
     text = text.replace(fence, " ") if fence else text
