@@ -81,7 +81,7 @@ def check(
     asked_amount = read_best_only and AMOUNT.search(question)
     statements: list[Statement] = []
     denied = False
-    for sentence in [] if is_row else _whole_sentences(as_shown(draft, texts)):
+    for sentence in [] if is_row else whole_sentences(as_shown(draft, texts)):
         text = CITATION.sub("", sentence).strip()
         if not content_words(text) or any(_repeats(text, statement.text) for statement in statements):
             continue
@@ -112,7 +112,7 @@ def _joined(statements: Sequence[Statement]) -> Checked:
     return Checked(" ".join(lines), cited=tuple(cited), statements=tuple(kept))
 
 
-def _whole_sentences(text: str) -> list[str]:
+def whole_sentences(text: str) -> list[str]:
     """Return the sentences, a citation within each; the last one only if it is finished or the only one."""
     text = MARK_AFTER.sub(r" \2\1 ", text)
     sentences = [" ".join(text[start:end].split()) for start, end in sentence_spans(text)]

@@ -19,7 +19,6 @@ from langchain_core.runnables import (
     RunnablePassthrough,
 )
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.utils import AddableDict
 
 from chains.passages import is_wide, narrowed
 from chains.text_filters import harmless
@@ -43,14 +42,14 @@ def show_passages(passages: list[Document], *, fence: str, datamark: bool = Fals
     blocks = []
     for number, passage in enumerate(passages, 1):
         title, text = (
-            as_read(each, fence=fence, datamark=datamark)
+            as_quoted(each, fence=fence, datamark=datamark)
             for each in (passage.metadata.get("section", ""), passage.page_content)
         )
         blocks.append(f"[{number}] {title}".strip() + f"\n<quote {fence}>\n{text}\n</quote {fence}>")
     return "\n\n".join(blocks)
 
 
-def as_read(text: str, *, fence: str = "", datamark: bool = False) -> str:
+def as_quoted(text: str, *, fence: str = "", datamark: bool = False) -> str:
     """Return a document's text as it stands inside a fence: harmless, and unable to close it."""
     text = harmless(text)
     text = text.replace(fence, " ") if fence else text
@@ -123,7 +122,7 @@ def _without_fence(chunks: Iterator[State]) -> Iterator[State]:
     """Keep the fence, which prompt and budget share, from whoever reads the state."""
     for chunk in chunks:
         if kept := {key: value for key, value in chunk.items() if key != FENCE}:
-            yield AddableDict(kept)  # plain ones would replace each other in a chain around this one
+            yield kept
 
 
 async def _without_fence_async(chunks: AsyncIterator[State]) -> AsyncIterator[State]:
