@@ -21,11 +21,12 @@ from chains.decomposition import build_decomposer
 from chains.diversity import build_diversifier
 from chains.evidence import build_highlighter
 from chains.expansion import build_expander
-from chains.follow_ups import build_follow_up
+from chains.follow_ups import QUERY_TOKENS, build_follow_up
 from chains.light_ranking import light_score
 from chains.passages import build_passages
 from chains.queries import Draft, Query
 from chains.query_rewriting import build_query_rewriter
+from chains.remote_model import estimate_tokens
 from chains.reranking import build_reranker, cross_encoder
 from chains.retrieval import HybridRetriever
 from chains.spelling import build_corrector, build_speller
@@ -157,7 +158,16 @@ def _query_steps(
         failures, options = (*failures, OpenAIError), {"timeout": SERVER_SECONDS}
     if settings.rewrite != "off":
         writer = llm if settings.rewrite == "model" else None
-        yield build_follow_up(llm=writer, prompt=load_prompt("condense"), failures=failures, **options)
+        count_tokens = estimate_tokens if settings.model_url or not writer else writer.get_num_tokens_from_messages
+        room = settings.context_tokens - QUERY_TOKENS
+        yield build_follow_up(
+            llm=writer,
+            prompt=load_prompt("condense"),
+            prompt_tokens=room,
+            count_tokens=count_tokens,
+            failures=failures,
+            **options,
+        )
     if settings.correct:
         yield build_corrector(build_speller(index.store.dictionary, known))
     if settings.decompose:

@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         description="Cross-encoder for natural language inference that judges the support of sentences, too: a folder "
         "or hub:OWNER/REPO. Empty: none.",
     )
+    corrections: str = Field(
+        "",
+        description="File of rules for answers, one a line: `pattern -> replacement` or `pattern -> !refuse`. "
+        "Empty: none.",
+    )
     datamark: bool = Field(
         False, description="write: true puts a mark between the words of passages, against instructions hidden in them."
     )

@@ -53,9 +53,13 @@ def show_answer(
     if not quiet:
         if answer.queries[0] != answer.question:
             log.print(f"(searched: {answer.queries[0]})", markup=False)
+        if answer.forgotten:
+            log.print(f"({answer.forgotten} earlier turns did not fit whole; see RAG_CONTEXT_TOKENS)")
         out.print(answer.answer, markup=False)
         if answer.quoted:
             log.print("(quoted: the model's own words were not all in the passage)" if draft else "(quoted)")
+        elif answer.finish_reason == "length":
+            log.print("(cut short: see RAG_MAX_ANSWER_TOKENS)")
         if answer.dropped:
             log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
     return answer
