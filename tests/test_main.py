@@ -26,6 +26,7 @@ COMMANDS = (
     (),
     ("ingest",),
     ("ask",),
+    ("summarise",),
     ("chat",),
     ("search",),
     ("documents",),
