@@ -238,7 +238,7 @@ def test_a_passage_that_the_model_cites_and_that_supports_the_sentence_less_is_c
 def test_a_quote_is_a_statement_whose_citation_is_verbatim() -> None:
     row = evidence(["Model: Orion\nLitres: 3\n<b>Built: 1912"])
     (statement,) = check("", QUESTION, row, least_evidence=0, least_support=0.7).statements
-    assert (statement.text, statement.support) == ("Model: Orion; Litres: 3 Built: 1912", 1.0)
+    assert (statement.text, statement.support) == ("Model: Orion; Litres: 3; Built: 1912", 1.0)
     (citation,) = statement.citations
     assert (
         citation.text
