@@ -240,11 +240,7 @@ def test_a_quote_is_a_statement_whose_citation_is_verbatim() -> None:
     (statement,) = check("", QUESTION, row, least_evidence=0, least_support=0.7).statements
     assert (statement.text, statement.support) == ("Model: Orion; Litres: 3; Built: 1912", 1.0)
     (citation,) = statement.citations
-    assert (
-        citation.text
-        == row[0].page_content[citation.start : citation.end]
-        == "Model: Orion\nLitres: 3  <b>\nBuilt: 1912"
-    )
+    assert row[0].page_content[citation.start : citation.end] == citation.text == row[0].page_content
 
 
 @pytest.mark.parametrize(
