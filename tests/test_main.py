@@ -32,6 +32,8 @@ COMMANDS = (
     ("documents", "remove"),
     ("evaluate",),
     ("evaluate", "retrieval"),
+    ("evaluate", "judge"),
+    ("evaluate", "rgb"),
     ("tune",),
     ("doctor",),
 )
