@@ -1,49 +1,16 @@
-"""The commands that measure, tune and train: test sets and questions come in, scores, settings and weights go out."""
+"""The commands that tune and train: questions come in, settings and weights go out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from errors import EvaluationError
+from evaluations import leaf
 from options import Json
-from tables import print_ablation, print_scores, print_tuning
+from tables import print_scores, print_tuning
 from terminal import print_json, progress, say
 
-evaluate_app = typer.Typer(help="Measure the chains on a test set.", no_args_is_help=True)
 train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)
-
-
-@evaluate_app.command("retrieval")
-def evaluate_retrieval(
-    folder: Annotated[Path, typer.Argument(help="corpus.jsonl, queries.jsonl and qrels/test.tsv (BEIR layout).")],
-    queries: Annotated[str, typer.Option(metavar="FILE", help="File of queries in the folder.")] = "queries.jsonl",
-    qrels: Annotated[str, typer.Option(metavar="FILE", help="File of judgements in its qrels/.")] = "test.tsv",
-    run_file: Annotated[Path | None, typer.Option(help="Write the ranking as a TREC run.")] = None,
-    ablate: Annotated[bool, typer.Option("--ablate", help="A table of what each part of the search adds.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Score retrieval: nDCG, MRR, hit rate, recall, MAP and milliseconds."""
-    with _leaf("evaluation"):
-        from evaluation import ablation, retrieval
-    from settings import load_settings
-
-    if ablate and run_file:
-        raise typer.BadParameter("--run-file goes without --ablate")
-    with progress("Indexing", shown=not as_json) as on_progress:
-        told: Any = {"queries": queries, "qrels": qrels, "on_progress": on_progress, "on_note": say}
-        if ablate:
-            scores = ablation.evaluate_ablation(load_settings(), folder, **told)
-        else:
-            scores = retrieval.evaluate_retrieval(load_settings(), folder, run_file=run_file, **told)
-    if as_json:
-        print_json(scores)
-    elif ablate:
-        print_ablation(scores)
-    else:
-        print_scores(scores)
 
 
 def tune(
@@ -54,7 +21,7 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Find settings that serve your own questions better, if any do."""
-    with _leaf("evaluation"):
+    with leaf("evaluation"):
         from evaluation import tuning
     from settings import ROOT, load_settings
 
@@ -79,7 +46,7 @@ def train_reranker(
     as_json: Json = False,
 ) -> None:
     """Train a small cross-encoder that re-orders passages."""
-    with _leaf("training"):
+    with leaf("training"):
         from training import reranker
     from settings import load_settings
 
@@ -96,14 +63,3 @@ def train_reranker(
         print_json(report)
     else:
         print_scores(report)
-
-
-@contextmanager
-def _leaf(folder: str) -> Iterator[None]:
-    """Say in one line that a folder which may be deleted is missing, where an import inside finds it so."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise EvaluationError(
-            folder, f"this part is not installed ({error})", f"restore the folder {folder}/"
-        ) from None

@@ -18,12 +18,14 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
+from chains.corrections import correct, load_corrections
 from chains.evidence import show_best_sentence
+from chains.groundedness import Entails, entailment, support
 from chains.llm import load_chat_model
 from chains.post_filter import check
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
-from chains.retrieval_qa import RetrievalQA, show_passages
+from chains.retrieval_qa import RetrievalQA
 from chains.sufficiency import lacks_evidence
 from loaders.embeddings import (
     EmbedderIdentity,
@@ -39,7 +41,7 @@ from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
 from loaders.store import Store
 from prompts import load_prompt
-from searching import Index, build_evidence, build_rewriter
+from searching import Index, Search, build_evidence, build_rewriter
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
@@ -164,9 +166,14 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
 
 
 @contextmanager
-def open_chain(settings: Settings, index: Index, where: Filter | None = None) -> Iterator[Chain]:
-    """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end."""
-    search = build_evidence(settings, index, where=where)
+def open_chain(
+    settings: Settings, index: Index, where: Filter | None = None, *, search: Search | None = None
+) -> Iterator[Chain]:
+    """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end.
+
+    `search` brings the passages instead of the index, if it is given.
+    """
+    search = build_evidence(settings, index, where=where, search=search)
     if settings.answer_style == "quote":
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""
@@ -185,20 +192,30 @@ def open_chain(settings: Settings, index: Index, where: Filter | None = None) ->
             prompt_tokens=model.context_tokens - settings.max_answer_tokens,
             count_tokens=model.count_tokens,
             search_key="queries",
-            show=show_best_sentence if brief else show_passages,
+            show=show_best_sentence if brief else None,
+            datamark=settings.datamark,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
         yield _join(settings, index, qa, model.llm, style)
 
 
 def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
+    rules = load_corrections(ROOT / Path(settings.corrections).expanduser()) if settings.corrections else ()
     return build_rag(
         rewriter=build_rewriter(settings, index, llm),
         qa=qa,
         check_draft=partial(
             check,
             least_evidence=settings.least_evidence,
-            least_support=1.0 if style == "brief" else settings.least_support,
+            least_support=settings.least_support,
             read_best_only=style == "brief",
+            support=partial(support, entails=_entails(settings)),
         ),
+        correct=partial(correct, rules=rules),
     )
+
+
+def _entails(settings: Settings) -> Entails | None:
+    if not settings.nli:
+        return None
+    return entailment(models.locate_folder(settings.nli, base=ROOT, offline=settings.offline))

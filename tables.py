@@ -48,9 +48,10 @@ def print_explanation(explanation: "Explanation | None") -> None:
 
 def print_scores(scores: dict[str, Any]) -> None:
     """Print scores a line each, without the settings that stand beside them in JSON."""
+    width = max(14, *map(len, scores))
     for name, value in scores.items():
         if name != "settings":
-            out.print(f"{name:>14}  {value}", markup=False)
+            out.print(f"{name:>{width}}  {'–' if value is None else value}", markup=False)
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
@@ -80,6 +81,46 @@ def print_ablation(report: dict[str, Any]) -> None:
         f"{report['queries']} queries, {report['documents']} documents, {report['chunks']} chunks; paired bootstrap, "
         "10,000 resamples. Of twenty such intervals about one leaves out zero by chance."
     )
+
+
+def print_comparison(report: dict[str, Any]) -> None:
+    """Print each metric of two evaluations with its difference, and the settings in which they differ."""
+    rows = []
+    for row in report["metrics"]:
+        shown = {name: "–" if row[name] is None else f"{row[name]:.4f}" for name in ("a", "b")}
+        rows.append(
+            {"metric": row["metric"], **shown}
+            | {"difference": "–" if row["difference"] is None else f"{row['difference']:+.4f}"}
+            | {"95 % interval": "" if row["low"] is None else f"{row['low']:+.4f} … {row['high']:+.4f}"}
+            | {"beyond noise": {None: "", True: "yes", False: "no"}[row["beyond_noise"]]}
+        )
+    print_table(rows)
+    for name, (a, b) in report["settings"].items():
+        out.print(f"{name}: {a} → {b}", markup=False)
+
+
+def print_judgement(report: dict[str, Any]) -> None:
+    """Print who judged and how far that agrees with people, and each metric with how many rows it could score."""
+    if judge := report["judge"]:
+        out.print(f"judge: {judge['name']}", markup=False)
+        if judge["smoke_test"]:
+            out.print("under 7 billion weights: a smoke test of the program, no evidence about the answers")
+        if kept := judge["calibration"]:
+            figures = f"balanced accuracy {kept['balanced_accuracy']}, kappa {kept['kappa']}"
+            out.print(f"agreement with {kept['scored']} labels of {kept['claims']}: {figures}", markup=False)
+        else:
+            out.print("not calibrated: --calibrate CLAIMS says how far it agrees with people", markup=False)
+    rows = []
+    for name, found in report["metrics"].items():
+        mean = "–" if found["mean"] is None else f"{found['mean']:.4f}"
+        rows.append({"metric": name, "mean": mean, "scored": f"{found['scored']} of {found['of']}"})
+        rows[-1] |= {"contexts cut": found["trimmed"], "not scored because": _told(found["failures"])}
+    if rows:
+        print_table(rows)
+
+
+def _told(failures: dict[str, int]) -> str:
+    return "; ".join(f"{count} {reason}" for reason, count in failures.items())
 
 
 def print_tuning(report: dict[str, Any]) -> None:

@@ -22,13 +22,17 @@ class Asked(TypedDict):
 
 
 class Query(NamedTuple):
-    """One search: its words, its share in the fused score, the legs that read it, and the step that made it."""
+    """One search: its words, its share in the fused score, the legs that read it, and the step that made it.
+
+    forgotten: earlier turns that were shortened or left out for the model that wrote it.
+    """
 
     text: str
     weight: float = 1.0
     dense: bool = True
     keyword: bool = True
     made_by: str = "question"
+    forgotten: int = 0
 
 
 class Draft(TypedDict):

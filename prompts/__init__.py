@@ -14,6 +14,8 @@ VARIABLES = {
     "condense": {"history", "question"},
     "hyde": {"question"},
     "multi_query": {"question"},
+    "refine": {"context", "summary", "words"},
+    "summary": {"context", "words"},
 }
 PART = re.compile(r"^--- (system|human|ai) ---$", re.MULTILINE)
 
