@@ -11,7 +11,7 @@ import numpy as np
 
 from words import STOP_WORDS, UNSPACED, content_words, words
 
-# What is weighed, with its weight; benchmarks/sentences.py fits the weights and measures what each is worth.
+# What is weighed, with its weight; benchmarks/sentence_ranking.py fits the weights and measures what each is worth.
 WEIGHTS = {
     "held": 6.64,  # share of the query's words that it holds, rare ones counting more
     "before": 2.73,  # the same, of what only the sentence before holds: "He also built …"
