@@ -1,15 +1,16 @@
 """Indexes and questions about them come in; what chains/sentence_ranking.py finds, and weights for it, go out.
 
-    python benchmarks/sentence_ranking.py --set STORE qa.jsonl [--set …] [--absent STORE qa_absent.jsonl …] [--fit]
+    python benchmarks/sentence_ranking.py --set STORE qa.jsonl [STORE qa_absent.jsonl] [--set …] [--fit]
 
 Rows of the questions: {question, answers, answerable, doc_id, para_id}; `corpus/` beside the file has the documents,
-and a para_id ends in #pN, the N-th block of its document. --absent: questions without an answer in that index.
+and a para_id ends in #pN, the N-th block of its document. The second pair: questions without an answer in its index.
 Without --fit, the weights that ship are measured; with it, new ones, each document by weights that the others gave,
 and then the weights that all give are printed.
 
 A sentence counts as right if it has a reference answer in it. The order of the sentences is fitted as a conditional
 logit (McFadden 1974): the likelihood that the sentence taken is a right one of the right paragraph. The scale, the best
-cosine and the bias, which move no sentence past another, then make it the probability that the best one is right.
+cosine and the bias, which move no sentence past another, then make it the probability that the best one is right; only
+sets with questions of both kinds teach these.
 """
 
 import argparse
@@ -77,7 +78,8 @@ def read(name: str, store: str, questions: Path, is_absent: bool) -> Iterator[Ca
             found: list[Document] = search.invoke(queries)
             block = "" if is_absent else paragraph(questions.parent / "corpus", row)
             for kind, texts in (("chain", [p.page_content for p in found]), ("given", [block] if block else [])):
-                yield case(f"{name} {kind}", row, queries[0].text, texts, block, embeddings)
+                if any(text.strip() for text in texts):
+                    yield case(f"{name} {kind}", row, queries[0].text, texts, block, embeddings)
 
 
 def paragraph(corpus: Path, row: dict[str, Any]) -> str:
@@ -91,8 +93,8 @@ def case(name: str, row: dict[str, Any], query: str, passages: list[str], block:
     found = [(rank, text[start:end]) for rank, text in enumerate(passages) for start, end in sentence_spans(text)]
     texts = [text for _, text in found]
     vectors, asked = np.array(embeddings.embed_documents(texts)), np.array(embeddings.embed_query(query))
-    columns = features(query, Candidates(texts, [rank for rank, _ in found], vectors, asked)) if texts else vectors
-    answers = [answer.casefold().strip(" .") for answer in row["answers"]]
+    columns = features(query, Candidates(texts, [rank for rank, _ in found], vectors, asked))
+    answers = [answer.casefold().strip(" .") for answer in row["answers"]] if row["answerable"] else []
     right = np.array([any(answer in text.casefold() for answer in answers) for text in texts], bool)
     taught = [here and text[:60] in block for here, text in zip(right, texts, strict=True)]
     return Case(name, row["doc_id"], columns, right, np.array(taught, bool))
@@ -154,13 +156,17 @@ def by_folds(cases: Sequence[Case]) -> list[np.ndarray]:
 def main() -> None:
     """Read the arguments and print the table, and the weights if they are to be fitted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--set", dest="sets", action="append", nargs=2, required=True, metavar=("STORE", "QUESTIONS"))
-    parser.add_argument("--absent", action="append", nargs=2, default=[], metavar=("STORE", "QUESTIONS"))
+    parser.add_argument("--set", dest="sets", action="append", nargs="+", required=True, metavar="STORE QUESTIONS")
     parser.add_argument("--fit", action="store_true", help="fit new weights")
     options = parser.parse_args()
-    cases = [each for n, (store, file) in enumerate(options.sets, 1) for each in read(f"{n}", store, Path(file), False)]
-    absent = [each for store, file in options.absent for each in read("absent", store, Path(file), True)]
-    cases, absent = ([each for each in some if len(each.columns)] for some in (cases, absent))
+    cases: list[Case] = []
+    both: list[Case] = []
+    for number, (store, file, *more) in enumerate(options.sets, 1):
+        found = list(read(str(number), store, Path(file), is_absent=False))
+        cases += found
+        if more:
+            both += [each for each in found if each.name.endswith("chain")]
+            both += read("absent", more[0], Path(more[1]), is_absent=True)
     shipped = np.array(list(WEIGHTS.values()))
     used = by_folds(cases) if options.fit else [shipped] * len(cases)
     print("| set | questions | words alone | the best | one of the best two |\n|---|---|---|---|---|")
@@ -172,8 +178,7 @@ def main() -> None:
         print(f"| {name} | {len(some)} | {alone:.1%} | {one:.1%} | {two:.1%} |")
     if options.fit:
         order = fit_order(cases)
-        chain = [each for each in cases if each.name.endswith("chain")]
-        scale, nearest, bias = calibrate([*chain, *absent], order)
+        scale, nearest, bias = calibrate(both, order)
         for name, weight in zip([*WEIGHTS, "bias"], [*(scale * order), nearest, bias], strict=True):
             print(f"{name} {weight:.2f}")
 
