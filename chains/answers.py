@@ -21,7 +21,10 @@ class Citation:
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence of an answer, without its numbers, how strongly the sources support it, from 0 to 1, and which do."""
+    """A sentence of an answer, without its numbers, how strongly the sources support it, from 0 to 1, and which do.
+
+    A verbatim one has a support of 1; two neighbours that are quoted together are one statement.
+    """
 
     text: str
     support: float

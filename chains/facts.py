@@ -26,12 +26,12 @@ UNITS = {
     for spelling in spellings.split()
 }  # fmt: skip
 NEGATIONS = frozenset(
-    """not no non nor never none neither nobody nothing nowhere without cannot lack lacks lacked unknown
+    """not no nor never none neither nobody nothing nowhere without cannot lack lacks lacked unknown
     nicht kein keine keinen keinem keiner keines nie niemals nichts ohne ne pas jamais aucun aucune sans ninguno ninguna
     ningún nunca sin jamás tampoco nada senza nessuno não sem nem niet geen zonder nooit не ни нет без لا لم لن ليس ليست
     دون""".split()  # noqa: SIM905
 )
-NEGATED = re.compile(r"n['’]t\b|[不没沒未无無]|(?:ない|ません)")
+NEGATED = re.compile(r"n['’]t\b|\bnon\b(?!-)|[不没沒未无無]|(?:ない|ません)", re.I)
 TOKEN = re.compile(r"[$€£%°]|\d+(?:[.,]\d+)*|[^\W\d_]+")
 GROUPS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 ISO_DATE = re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-(\d\d)\b")

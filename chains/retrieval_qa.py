@@ -123,7 +123,7 @@ def _without_fence(chunks: Iterator[State]) -> Iterator[State]:
     """Keep the fence, which prompt and budget share, from whoever reads the state."""
     for chunk in chunks:
         if kept := {key: value for key, value in chunk.items() if key != FENCE}:
-            yield AddableDict(kept)  # plain ones would replace each other in a chain around this one
+            yield AddableDict(kept)  # which the next step can add up
 
 
 async def _without_fence_async(chunks: AsyncIterator[State]) -> AsyncIterator[State]:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -91,6 +92,7 @@ def evaluate_answers(
         **{f"answer_ms_p{p}": round(float(ms), 1) for p, ms in zip((50, 95), milliseconds, strict=True)},
         "tokens": {kind: round(float(mean), 1) for kind, mean in zip(("prompt", "answer"), tokens, strict=True)},
         "sampled_from": len(every),
+        "given_paragraphs": given_paragraphs is not None,
         "settings": shown(settings),
     }, rows
 
@@ -134,7 +136,7 @@ def _over_index(
             for problem in (*report.failed, *report.partial):
                 on_note(f"{problem.source}: {problem.reason}")
         with open_index(settings) as index, open_chain(settings, index) as chain:
-            yield lambda case: _ask(chain, case.question)
+            yield partial(_ask, chain)
 
 
 @contextmanager
@@ -148,7 +150,7 @@ def _over_paragraphs(settings: Settings, paragraphs: dict[str, Document]) -> Ite
     def answer(case: Case) -> tuple[Answer, list[str]]:
         found = paragraphs[case.id]
         given[:] = [found.model_copy(update={"metadata": dict(found.metadata)})]  # the chain writes into it
-        return _ask(chain, case.question)
+        return _ask(chain, case)
 
     with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
         # an index without documents: no word of theirs is known, so no question is corrected
@@ -160,9 +162,9 @@ def _over_paragraphs(settings: Settings, paragraphs: dict[str, Document]) -> Ite
             yield answer
 
 
-def _ask(chain: Chain, question: str) -> tuple[Answer, list[str]]:
+def _ask(chain: Chain, case: Case) -> tuple[Answer, list[str]]:
     reader = Reader()
-    *_, answer = stream_answer(chain, question, trace=reader)
+    *_, answer = stream_answer(chain, case.question, case.history, reader)
     assert isinstance(answer, Answer)  # noqa: S101  (what stream_answer promises)
     return answer, reader.contexts
 
