@@ -140,7 +140,9 @@ def _repeats(text: str, earlier: str) -> bool:
 
 def _quotes(passages: Sequence[Document], texts: Sequence[str]) -> Checked:
     """Return the sentences that answer best, one or two, as the answer."""
-    return replace(_joined([_quoted(span, texts) for span in best_spans(passages)]), quoted=True)
+    quoted = [_quoted(span, texts) for span in best_spans(passages)]
+    quoted = [statement for statement in quoted if statement.text]  # an image alone says nothing
+    return replace(_joined(quoted), quoted=True) if quoted else REFUSED
 
 
 def _quoted(span: Span, texts: Sequence[str]) -> Statement:

@@ -258,6 +258,11 @@ def test_two_sentences_of_two_passages_are_two_statements_the_better_one_first()
     assert [each.citations[0].text for each in found.statements] == ["Ice is cold.", "It does at 35 degrees."]
 
 
+def test_a_sentence_of_which_nothing_can_be_shown_is_not_quoted() -> None:
+    image = evidence(["![map](http://evil.example/a.png)"])
+    assert check("", QUESTION, image, least_evidence=0, least_support=0.7) == Checked(REFUSAL, abstained=True)
+
+
 def test_two_neighbours_are_quoted_as_one_stretch() -> None:
     two = scored(evidence(["Butter melts.", "It does at 35 degrees.", "So says the book."]), 0.6, 0.7, 0.1)
     (statement,) = check("", QUESTION, two, least_evidence=0, least_support=0.7).statements
