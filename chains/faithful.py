@@ -32,7 +32,7 @@ def supported(claim: str, evidence: Sequence[Citation], *, least_support: float)
     facts = {word for match in NAME_OR_NUMBER.findall(claim.partition(" ")[2]) for word in content_words(match)}
     facts |= {word for word in words if word[0].isdigit()}
     denied = any(is_negated(evidence[at].text) for at in cited)
-    if not words or len(covered) < least_support * len(words) or not facts & words <= covered:
+    if not cited or len(covered) < least_support * len(words) or not facts & words <= covered:
         return None
     if denied != is_negated(claim):
         return None

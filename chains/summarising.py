@@ -104,8 +104,8 @@ def _written(
     told = " ".join(statement.text for statement in before)
     made, whole = writer.checked(read_once(passages), evidence, told, most_words)
     if not whole:
-        made += map(_verbatim, central_sentences(passages, vectors, embed, most_words=STAND_IN))
-        made = made if len(made) > 1 else [*before, *made]
+        central = central_sentences(passages, vectors, embed, most_words=STAND_IN)
+        made = [*(made or before), *map(_verbatim, central)]
     return _distinct(made)
 
 

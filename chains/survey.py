@@ -129,9 +129,8 @@ def _further(coverage: Coverage, texts: Sequence[list[Document]]) -> Coverage:
 def conclude(question: str, task: Task, findings: Sequence[Finding], coverage: Coverage) -> WholeAnswer:
     """Return the answer that what was found so far gives."""
     ranked = sorted(findings, key=lambda finding: -finding.score)
-    if task.kind == "each":
-        ranked = list(findings)
-    shown = [finding for finding in ranked if finding.holds]
+    in_order = findings if task.kind in ("count", "each") else ranked
+    shown = [finding for finding in in_order if finding.holds]
     if task.kind == "compare":
         by_topic = ([f for f in shown if f.topic == topic][:1] for topic in range(len(task.topics)))
         shown = [finding for best in by_topic for finding in best]
