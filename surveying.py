@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from chains.coverage import WholeAnswer
 from chains.evidence import build_highlighter
 from chains.faithful import draft_sentences
-from chains.retrieval_qa import new_fence, show_passages
+from chains.retrieval_qa import UnmarkedParser, as_quoted, new_fence, show_passages
 from chains.sufficiency import lacks_evidence
 from chains.summarising import Writer, build_summary
 from chains.survey import build_survey
@@ -98,14 +98,16 @@ def _writer(settings: Settings, model: ChatModel, most_words: int, method: str) 
     refine = method == "refine"
     answer_tokens = max(2 * most_words, settings.max_answer_tokens)
     prompts = {False: load_prompt("summary"), True: load_prompt("refine")}
-    llm, fence = model.llm.bind(max_tokens=answer_tokens), new_fence()
+    fenced: dict[str, Any] = {"fence": new_fence(), "datamark": settings.datamark}
+    ask = model.llm.bind(max_tokens=answer_tokens) | (UnmarkedParser() if settings.datamark else StrOutputParser())
 
     def messages(passages: Sequence[Document], before: str, words: int) -> Any:
-        values = {"context": show_passages(list(passages), fence=fence), "words": words}
-        return prompts[bool(before)].format_messages(**values, **({"summary": before} if before else {}))
+        values = {"context": show_passages(list(passages), **fenced), "words": words}
+        summary = {"summary": as_quoted(before, **fenced)} if before else {}
+        return prompts[bool(before)].format_messages(**values, **summary)
 
     def write(passages: Sequence[Document], before: str, words: int) -> list[str]:
-        return draft_sentences((llm | StrOutputParser()).invoke(messages(passages, before, words)))
+        return draft_sentences(ask.invoke(messages(passages, before, words)))
 
     def fits(passages: Sequence[Document], before: str, words: int) -> bool:
         return model.count_tokens(messages(passages, before, words)) <= model.context_tokens - answer_tokens

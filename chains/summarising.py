@@ -10,7 +10,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from chains.answers import Citation, Source, Statement
 from chains.central import Embed, central_sentences, unit, varied
 from chains.coverage import Coverage, WholeAnswer, count_words, read_once, sentences_once
-from chains.faithful import supported
+from chains.faithful import shown_quote, supported
 
 Read = Callable[[str], tuple[list[Document], np.ndarray]]  # source → its passages in order, their unit vectors
 STAND_IN = 40  # words of what stands in for unsupported sentences of a window
@@ -150,7 +150,7 @@ def _distinct(statements: Sequence[Statement]) -> list[Statement]:
 
 
 def _verbatim(sentence: Citation) -> Statement:
-    return Statement(" ".join(sentence.text.split()), 1.0, (sentence,))
+    return Statement(shown_quote(sentence.text), 1.0, (sentence,))
 
 
 def _read(passages: Sequence[Document], every: Sequence[Document]) -> Coverage:
@@ -177,6 +177,6 @@ def _answer(sources: Sequence[str], statements: Sequence[Statement], coverage: C
         statements=tuple(numbered),
         cited=tuple(support),
         sufficiency=1.0,
-        quoted=all(s.text == " ".join(" ".join(c.text for c in s.citations).split()) for s in numbered),
+        quoted=all(s.text in [shown_quote(c.text) for c in s.citations] for s in numbered),
         coverage=coverage,
     )

@@ -25,10 +25,10 @@ EVIDENCE = tuple(Citation(0, "a.md", None, 1, 50 * at, 50 * at + len(text), text
     ],
 )
 def test_what_the_source_says_stays_with_the_sentences_that_say_it(claim: str, cited: tuple[int, ...]) -> None:
-    statement = supported(claim, EVIDENCE, least_support=0.8)
+    statement = supported(claim, EVIDENCE, least_support=0.7)
     assert statement is not None
     assert statement.text == claim
-    assert statement.support == 1.0
+    assert statement.support >= 0.7
     assert statement.citations == tuple(EVIDENCE[at] for at in cited)
 
 
@@ -44,14 +44,19 @@ def test_what_the_source_says_stays_with_the_sentences_that_say_it(claim: str, c
     ],
 )
 def test_another_number_name_or_denial_goes(claim: str) -> None:
-    assert supported(claim, EVIDENCE, least_support=0.8) is None
+    assert supported(claim, EVIDENCE, least_support=0.7) is None
     assert supported(claim, (), least_support=0.0) is None
 
 
-def test_support_is_the_share_of_the_words_held() -> None:
-    statement = supported("The kettle Orion holds 3 litres of fresh water.", EVIDENCE, least_support=0.8)
-    assert statement is not None
-    assert statement.support == round(6 / 7, 4)  # kettle, orion, hold, 3, litre and water, but not fresh
+def test_support_is_the_weaker_the_more_the_source_does_not_say() -> None:
+    found = [
+        supported(f"The kettle Orion holds 3 litres of {added}water.", EVIDENCE, least_support=0.0)
+        for added in ("", "fresh ", "fresh boiling spring ")
+    ]
+    support = [statement.support for statement in found if statement]
+    assert support[0] == 1.0
+    assert support == sorted(support, reverse=True)
+    assert len(set(support)) == 3
 
 
 def test_a_draft_gives_its_finished_sentences_without_markup() -> None:

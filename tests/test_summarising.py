@@ -36,7 +36,7 @@ class Model:
         return sum(passage.page_content.count("\n\n") + 1 for passage in passages) <= self.most
 
     def writer(self, *, refine: bool = False) -> Writer:
-        return Writer(self.write, self.fits, 0.8, refine)
+        return Writer(self.write, self.fits, 0.7, refine)
 
 
 def summaries(embeddings: Embeddings, writer: Writer | None, most_words: int = 40) -> Iterator[WholeAnswer]:
