@@ -50,6 +50,7 @@ def test_headings_tables_and_questions_do_not_stand_for_a_text() -> None:
         "Opening hours",
         "1 2 3 4 5 6 7 8",
         "Who built the old kettle in Leeds?",
-        "They are listed in these parts:",
+        "They are all listed in these parts:",
+        "of the kind that holds three litres.",
     ):
         assert not is_statement(text)
