@@ -77,7 +77,7 @@ def open_summary(
         return
     with open_model(settings) as model:
         writes = settings.answer_style == "write" or not model.is_small
-        yield build(writer=_writer(settings, model, most_words, method) if writes else None)
+        yield build(writer=build_writer(settings, model, most_words, method) if writes else None)
 
 
 def matching_sources(index: Index, source: str) -> list[str]:
@@ -93,7 +93,7 @@ def _read(index: Index, source: str) -> tuple[list[Document], np.ndarray]:
     return passages, index.store.vectors_of([str(passage.id) for passage in passages])
 
 
-def _writer(settings: Settings, model: ChatModel, most_words: int, method: str) -> Writer:
+def build_writer(settings: Settings, model: ChatModel, most_words: int, method: str) -> Writer:
     """Return the model as the summary needs it: the longest prompt leaves room for twice as many tokens as words."""
     refine = method == "refine"
     answer_tokens = max(2 * most_words, settings.max_answer_tokens)

@@ -1,10 +1,11 @@
 """An index comes in; how good summaries and questions to all of its documents are, and how long they take, goes out.
 
-    RAG_STORE=STORE python benchmarks/whole.py summaries
+    RAG_STORE=STORE python benchmarks/whole.py summaries [--write] [--limit 24]
     RAG_STORE=STORE python benchmarks/whole.py documents --questions qa.jsonl --limit 100
     RAG_STORE=STORE python benchmarks/whole.py mentions --limit 40
 
-summaries: every document's first paragraph is the reference, in its length, for what is made of the rest. documents:
+summaries: every document's first paragraph is the reference, in its length, for what is made of the rest; with --write
+RAG_MODEL writes one too, and what of it had to be replaced is told. documents:
 `which documents tell: QUESTION`, of qa.jsonl {question, doc_id}. mentions: `how many documents mention NAME`, for names
 drawn by chance from the documents; the right number is that of the documents in whose text the name stands.
 """
@@ -14,6 +15,7 @@ import json
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -25,17 +27,20 @@ import pipeline
 import surveying
 from chains.central import central_sentences, is_statement, unit, varied
 from chains.coverage import count_words, read_once, sentences_once
+from chains.faithful import shown_quote
+from chains.summarising import build_summary
 from loaders.contents import passages_of, sources_to_read
+from pipeline import ChatModel
 from searching import Index
-from settings import load_settings
+from settings import Settings, load_settings
 
 Made = Callable[[list[Document], np.ndarray, int], list[str]]
 ROUGE = ("rouge1", "rouge2", "rougeL")
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{3,}(?: [A-Z][a-z]+){0,2}")
 
 
-def summaries(index: Index) -> None:
-    """Print the mean ROUGE F1 of each way to summarise."""
+def summaries(index: Index, limit: int, written: Made | None) -> None:
+    """Print the mean ROUGE F1 of each way to summarise, the model's own among them if it is given."""
 
     def embed(texts: list[str]) -> np.ndarray:
         return np.asarray(index.embeddings.embed_documents(texts))
@@ -67,7 +72,10 @@ def summaries(index: Index) -> None:
         "centroid of all sentences": by(lambda found: unit(found.mean(axis=0))),
         "LexRank over all sentences": by(lambda found: unit(found.T @ lexrank(found))),
     }
-    documents = [passages_of(index.store.catalog, source) for source in sources_to_read(index.store.catalog, None)]
+    if written:
+        ways = {"lead": lead, "central": central, "written and checked": written}
+    sources = sources_to_read(index.store.catalog, None)[:limit]
+    documents = [passages_of(index.store.catalog, source) for source in sources]
     scorer, scores = RougeScorer(ROUGE, use_stemmer=True), {way: list[list[float]]() for way in ways}
     for passages in documents:
         reference = read_once(passages)[0].page_content.partition("\n\n")[0]
@@ -79,6 +87,22 @@ def summaries(index: Index) -> None:
     print(f"| {len(documents)} documents | {' | '.join(ROUGE)} |\n|---|---|---|---|")
     for way, found in scores.items():
         print(f"| {way} | {' | '.join(f'{value:.3f}' for value in np.mean(found, axis=0))} |")
+
+
+def writing(index: Index, settings: Settings, model: ChatModel, kept: Counter[bool]) -> Made:
+    """Return the model's way to summarise; `kept` counts which of the sentences in the summaries are its own."""
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return np.asarray(index.embeddings.embed_documents(texts))
+
+    def made(passages: list[Document], vectors: np.ndarray, size: int) -> list[str]:
+        writer = surveying.build_writer(settings, model, size, "map-reduce")
+        chain = build_summary(read=lambda source: (passages, vectors), embed=embed, most_words=size, writer=writer)
+        statements = chain.invoke([passages[0].metadata["source"]]).statements
+        kept.update(s.text not in [shown_quote(cited.text) for cited in s.citations] for s in statements)
+        return [statement.text for statement in statements]
+
+    return made
 
 
 def lexrank(vectors: np.ndarray, damping: float = 0.85, rounds: int = 60) -> np.ndarray:
@@ -135,10 +159,16 @@ def main() -> None:
     parser.add_argument("what", choices=["summaries", "documents", "mentions"])
     parser.add_argument("--questions", type=Path)
     parser.add_argument("--limit", type=int, default=100)
-    given = parser.parse_args()
-    with pipeline.open_index(load_settings()) as index:
-        if given.what == "summaries":
-            summaries(index)
+    parser.add_argument("--write", action="store_true")
+    given, settings = parser.parse_args(), load_settings()
+    with pipeline.open_index(settings) as index:
+        if given.what == "summaries" and given.write:
+            with pipeline.open_model(settings) as model:
+                kept = Counter[bool]()
+                summaries(index, given.limit, writing(index, settings, model, kept))
+                print(f"{kept[True]} of {kept.total()} sentences of the summaries are the model's own")
+        elif given.what == "summaries":
+            summaries(index, given.limit, None)
         elif given.what == "mentions":
             survey(index, mentions(index, given.limit))
         else:
