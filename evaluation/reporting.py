@@ -1,0 +1,235 @@
+"""The rows of an evaluation of answers come in; one HTML file to read them by, which needs nothing else, goes out."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from errors import EvaluationError, one_line
+from evaluation.runs import percentiles
+from evaluation.significance import LEAST_QUERIES, paired_bootstrap
+
+Row = Mapping[str, Any]
+BINS = 10
+WORST = 12  # cases of each kind
+BARS = 20  # of the histogram
+NEEDED = ("id", "question", "answerable", "answer", "abstained", "sufficiency", "f1", "contains", "milliseconds")
+REMEDY = "give the file that `evaluate answers --rows FILE` writes"
+COMPARED = ("right", "contains", "f1", "exact_match", "rouge_l", "milliseconds")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read the JSON lines that `evaluate answers --rows` writes; raise EvaluationError that names the row."""
+    rows, number = [], 0
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):  # noqa: B007  (the error below names it)
+            if line.strip():
+                row = json.loads(line)
+                if missing := [key for key in NEEDED if key not in row]:
+                    raise EvaluationError(f"{path}, row {number}", f"it has no {', '.join(missing)}", REMEDY)
+                float(row["sufficiency"]), float(row["milliseconds"])
+                rows.append(row)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(path, one_line(error), REMEDY) from None
+    except (ValueError, TypeError) as error:
+        raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", REMEDY) from None
+    if not rows:
+        raise EvaluationError(path, "it is empty", REMEDY)
+    return rows
+
+
+def write_report(
+    rows: Sequence[Row], out: Path, *, against: Sequence[Row] = (), scores: Mapping[str, Any] | None = None, title: str
+) -> None:
+    """Write the report; `against` are rows of other settings, `scores` what `evaluate answers --json` printed.
+
+    All text of rows is escaped, and the page may load and run nothing (its Content-Security-Policy says so). Raise
+    EvaluationError where the file can't be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = FileSystemLoader(Path(__file__).parent)
+    pages = Environment(autoescape=True, loader=folder, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    pages.filters["csp_hash"] = _csp_hash
+    try:
+        text = pages.get_template("report.html.j2").render(report(rows, against, scores) | {"title": title})
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(out, one_line(error), "name a file in a folder that exists") from None
+
+
+def _csp_hash(style: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(str(style).encode()).digest()).decode()
+
+
+def report(rows: Sequence[Row], against: Sequence[Row] = (), scores: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return all that the page shows, as plain numbers and texts."""
+    told = dict(scores or {})
+    settings = told.pop("settings", {})
+    milliseconds = [float(row["milliseconds"]) for row in rows]
+    return {
+        "summary": summary(rows) | told,
+        "settings": settings if isinstance(settings, dict) else {},
+        "types": by_type(rows, against),
+        "reliability": reliability(rows),
+        "risk": risk_coverage(rows),
+        "latency": histogram(milliseconds) | percentiles(milliseconds),
+        "worst": worst(rows),
+        "against": compared(rows, against),
+    }
+
+
+def is_right(row: Row) -> bool:
+    """Tell whether an answerable question got an answer that holds a reference, an unanswerable one a refusal."""
+    if row["answerable"] is False:
+        return bool(row["abstained"])
+    return bool(row["contains"]) and not row["abstained"]
+
+
+def summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the figures that the rows alone tell; null where there is nothing to take the mean of."""
+    asked = [row for row in rows if row["answerable"] is not False]
+    refused = [row for row in rows if row["abstained"]]
+    unanswerable = [row for row in rows if row["answerable"] is False]
+    figures: dict[str, Any] = {"questions": len(rows), "answerable": len(asked)}
+    figures["right"] = _mean(is_right(row) for row in rows)
+    for name in ("exact_match", "f1", "rouge_l", "contains"):
+        figures[name] = _mean(0.0 if row["abstained"] else row.get(name) for row in asked)
+    figures["refusal_precision"] = _mean(row["answerable"] is False for row in refused)
+    figures["refusal_recall"] = _mean(row["abstained"] for row in unanswerable)
+    return figures
+
+
+def by_type(rows: Sequence[Row], against: Sequence[Row] = ()) -> list[dict[str, Any]]:
+    """Return for each type of question the share rightly answered or refused, and the mean F1 of answerable ones."""
+    names = dict.fromkeys(_type(row) for row in rows)
+    return [
+        {"type": name, "questions": len(own), "right": _mean(map(is_right, own))}
+        | {"f1": _mean(row["f1"] for row in own if row["answerable"] is not False)}
+        | {"against": _mean(is_right(row) for row in against if _type(row) == name)}
+        for name in names
+        for own in [[row for row in rows if _type(row) == name]]
+    ]
+
+
+def reliability(rows: Sequence[Row], bins: int = BINS) -> dict[str, Any]:
+    """Return what the abstention signal promises against what comes true, in bins of equal width.
+
+    A bin has the mean sufficiency of its questions and the share of them that are answerable; `ece` is the expected
+    calibration error: the mean distance of the two, weighted by questions (Guo and others 2017, arXiv 1706.04599).
+    """
+    told = np.array([float(row["sufficiency"]) for row in rows])
+    truth = np.array([row["answerable"] is not False for row in rows], dtype=float)
+    places = np.minimum((told * bins).astype(int), bins - 1)
+    found = [
+        {"told": float(told[at].mean()), "true": float(truth[at].mean()), "questions": int(at.sum())}
+        for bin_ in range(bins)
+        if (at := places == bin_).any()
+    ]
+    ece = sum(each["questions"] * abs(each["told"] - each["true"]) for each in found) / len(rows)
+    return {"bins": found, "ece": ece}
+
+
+def risk_coverage(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the share of wrong answers among the most sufficient ones, by the share of all questions answered.
+
+    Refused questions were never answered, so the curve ends where they begin. `area` is the mean risk along the curve;
+    equal sufficiencies stand at one point (El-Yaniv and Wiener 2010, JMLR 11).
+    """
+    answered = sorted((row for row in rows if not row["abstained"]), key=lambda row: -float(row["sufficiency"]))
+    wrong = np.cumsum([not is_right(row) for row in answered])
+    points = [
+        {"coverage": n / len(rows), "risk": float(wrong[n - 1]) / n}
+        for n, row in enumerate(answered, 1)
+        if n == len(answered) or float(answered[n]["sufficiency"]) != float(row["sufficiency"])
+    ]
+    return {"points": points, "area": _mean(point["risk"] for point in points)}
+
+
+def histogram(values: Sequence[float], bars: int = BARS) -> dict[str, Any]:
+    """Return the counts of values in bars of equal width from 0 to the largest, and that width."""
+    top = max(values) or 1.0
+    counts, _ = np.histogram(values, bins=bars, range=(0, top))
+    return {"counts": [int(count) for count in counts], "width": top / bars, "top": top}
+
+
+def worst(rows: Sequence[Row], most: int = WORST) -> list[dict[str, Any]]:
+    """Return what went wrong, by kind: the worst answers first, then the surest of wrong answers and refusals."""
+    asked = [row for row in rows if row["answerable"] is not False]
+    wrong = [row for row in asked if not row["abstained"] and not is_right(row)]
+    kinds = {
+        "Answers without the reference": sorted(wrong, key=lambda row: (row["f1"] or 0, -row["sufficiency"])),
+        "Refused, though the documents answer": sorted(
+            (row for row in asked if row["abstained"]), key=lambda row: row["sufficiency"]
+        ),
+        "Answered, though the documents do not": sorted(
+            (row for row in rows if row["answerable"] is False and not row["abstained"]),
+            key=lambda row: -row["sufficiency"],
+        ),
+    }
+    return [
+        {"kind": kind, "cases": [_case(row) for row in found[:most]], "all": len(found)}
+        for kind, found in kinds.items()
+    ]
+
+
+def _case(row: Row) -> dict[str, Any]:
+    """Return a row with its passages cut into stretches, those marked that it cites."""
+    cited: dict[int, list[str]] = {}
+    for statement in row.get("statements") or ():
+        for citation in statement["citations"]:
+            cited.setdefault(citation["n"], []).append(citation["text"])
+    sources, contexts = row.get("sources") or (), row.get("contexts") or ()
+    passages = [
+        {"n": n, "source": Path(source["source"]).name, "page": source.get("page")}
+        | {"parts": marked(text, cited.get(n, ()))}
+        for n, (source, text) in enumerate(zip(sources, contexts, strict=False), 1)
+    ]
+    shown = {name: row.get(name) for name in ("id", "question", "answer", "sufficiency", "f1")}
+    return shown | {"type": _type(row), "answers": row.get("answers") or (), "passages": passages}
+
+
+def marked(text: str, quotes: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return the text cut into stretches, each with whether it stands in one of the quotes."""
+    is_cited = np.zeros(len(text), dtype=bool)
+    for quote in filter(None, quotes):
+        if (at := text.find(quote)) >= 0:
+            is_cited[at : at + len(quote)] = True
+    edges = [0, *(np.flatnonzero(np.diff(is_cited)) + 1).tolist(), len(text)]
+    return [(text[a:b], bool(is_cited[a])) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+
+
+def compared(rows: Sequence[Row], against: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return the mean differences to other settings over the questions that both have, with bootstrap intervals."""
+    others = {row["id"]: row for row in against}
+    pairs = [(row, others[row["id"]]) for row in rows if row["id"] in others]
+    found = []
+    for name in COMPARED if len(pairs) >= LEAST_QUERIES else ():
+        both = [(_value(one, name), _value(other, name)) for one, other in pairs]
+        known = [(one, other) for one, other in both if one is not None and other is not None]
+        if known:
+            ours, theirs = zip(*known, strict=True)
+            judged = paired_bootstrap(ours, theirs)
+            found.append({"measure": name, "questions": len(known), "this": mean(ours), "other": mean(theirs)})
+            found[-1] |= {"difference": judged.mean, "low": judged.low, "high": judged.high}
+            found[-1] |= {"beyond_noise": judged.beyond_noise}
+    return found
+
+
+def _value(row: Row, name: str) -> float | None:
+    value = is_right(row) if name == "right" else row.get(name)
+    return None if value is None else float(value)
+
+
+def _type(row: Row) -> str:
+    return str(row.get("type") or ("unanswerable" if row["answerable"] is False else "answerable"))
+
+
+def _mean(values: Any) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return round(mean(known), 4) if known else None
