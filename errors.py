@@ -10,6 +10,7 @@ RagError
 ├── ModelError        a model that can't be found, trusted, loaded or asked
 ├── QuestionError     a question that can't be answered as it stands
 └── EvaluationError   a test set that can't be used
+    └── ScoreError      a score that is under its bound, or worse than before
 """
 
 
@@ -60,6 +61,10 @@ class QuestionError(RagError):
 
 class EvaluationError(RagError):
     """A test set can't be used."""
+
+
+class ScoreError(EvaluationError):
+    """A score is under the bound that it was to keep, or worse than it was."""
 
 
 def one_line(error: BaseException) -> str:

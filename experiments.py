@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from errors import EvaluationError
-from options import Json
-from tables import print_ablation, print_scores, print_tuning
+from options import FailBelow, Json, NoRegression
+from tables import print_ablation, print_comparison, print_scores, print_tuning
 from terminal import print_json, progress, say
 
 evaluate_app = typer.Typer(help="Measure the chains on a test set.", no_args_is_help=True)
@@ -44,6 +44,86 @@ def evaluate_retrieval(
         print_ablation(scores)
     else:
         print_scores(scores)
+
+
+@evaluate_app.command("answers")
+def evaluate_answers(
+    questions: Annotated[Path, typer.Argument(help='JSON lines {"id", "question", "answers", "answerable"}.')],
+    documents: Annotated[Path | None, typer.Option(help="Ask this folder, indexed aside, not the index.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many of the questions, always the same ones.")] = None,
+    given_paragraphs: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Search nothing: give each question its para_id's {_id, title, text}."),
+    ] = None,
+    rows: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a JSON line for each question.")] = None,
+    fail_below: FailBelow = None,
+    no_regression: NoRegression = None,
+    as_json: Json = False,
+) -> None:
+    """Score answers: likeness to references, citations, refusals, hallucination, repetition and milliseconds."""
+    with _leaf("evaluation"):
+        from evaluation import answers, comparing
+    from settings import load_settings
+
+    if documents and given_paragraphs:
+        raise typer.BadParameter("--documents goes without --given-paragraphs")
+    bounds = _bounds(fail_below)
+    if no_regression:
+        comparing.read_scores(no_regression)  # what is wrong with it is told before the work
+    with progress("Answering", shown=not as_json, unit="questions") as on_progress:
+        scores, found = answers.evaluate_answers(
+            load_settings(),
+            questions,
+            documents=documents,
+            limit=limit,
+            given_paragraphs=given_paragraphs,
+            rows_file=rows,
+            on_progress=on_progress,
+            on_note=say,
+        )
+    if as_json:
+        print_json(scores)
+    else:
+        print_scores(scores)
+    comparing.check_bounds(scores, bounds)
+    if no_regression:
+        comparing.check_regression(comparing.compare_with(no_regression, scores, found))
+
+
+@evaluate_app.command("compare")
+def evaluate_compare(
+    a: Annotated[Path, typer.Argument(help="What an evaluation printed with --json.")],
+    b: Annotated[Path | None, typer.Argument(help="The same of another one, which is held against the first.")] = None,
+    rows: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="A B", help="Their --rows, where they are not beside them: a.jsonl beside a.json."),
+    ] = None,
+    fail_below: FailBelow = None,
+    no_regression: NoRegression = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two evaluations metric by metric, with intervals where there are rows; hold the last to bounds."""
+    with _leaf("evaluation"):
+        from evaluation import comparing
+
+    bounds = _bounds(fail_below)
+    last = comparing.read_scores(b or a)
+    if b:
+        report = comparing.report(a, b, rows)
+        (print_json if as_json else print_comparison)(report)
+    else:
+        (print_json if as_json else print_scores)(last)
+    comparing.check_bounds(last, bounds)
+    if no_regression:
+        comparing.check_regression(comparing.compare_files(no_regression, b or a))
+
+
+def _bounds(given: list[str] | None) -> dict[str, float]:
+    """Return the bounds that --fail-below names, by metric."""
+    try:
+        return {name: float(bound) for name, bound in (each.split("=") for each in given or ())}
+    except ValueError:
+        raise typer.BadParameter(f"--fail-below wants METRIC=NUMBER, not {', '.join(given or ())}") from None
 
 
 def tune(

@@ -1,5 +1,6 @@
 """The options that several commands share, as Typer reads them: their types, names and help."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +32,14 @@ Expect = Annotated[
     typer.Option(
         "--expect", metavar="SOURCE[#PAGE]", help="Say where this passage was lost, and what would keep it; explains."
     ),
+]
+FailBelow = Annotated[
+    list[str] | None,
+    typer.Option(metavar="METRIC=NUMBER", help="Exit with 1 below it; hallucination_rate, repetition_rate, ms: above."),
+]
+NoRegression = Annotated[
+    Path | None,
+    typer.Option(metavar="JSON", help="Exit with 1 where a score is worse than in this file, beyond noise."),
 ]
 Targets = Annotated[
     list[str] | None,

@@ -39,7 +39,7 @@ from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
 from loaders.store import Store
 from prompts import load_prompt
-from searching import Index, build_evidence, build_rewriter
+from searching import Index, Search, build_evidence, build_rewriter
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
@@ -164,9 +164,14 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
 
 
 @contextmanager
-def open_chain(settings: Settings, index: Index, where: Filter | None = None) -> Iterator[Chain]:
-    """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end."""
-    search = build_evidence(settings, index, where=where)
+def open_chain(
+    settings: Settings, index: Index, where: Filter | None = None, *, search: Search | None = None
+) -> Iterator[Chain]:
+    """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end.
+
+    `search` brings the passages instead of the index, if it is given.
+    """
+    search = build_evidence(settings, index, where=where, search=search)
     if settings.answer_style == "quote":
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""

@@ -109,9 +109,14 @@ def _reading(settings: Settings, index: Index, limit: int) -> Runnable[list[Docu
     )
 
 
-def build_evidence(settings: Settings, index: Index, *, where: Filter | None = None) -> Search:
-    """Return the search for what a model is to read: queries → the best RAG_TOP_K passages, their sentences scored."""
-    search = build_search(settings, index, limit=settings.top_k, where=where)
+def build_evidence(
+    settings: Settings, index: Index, *, where: Filter | None = None, search: Search | None = None
+) -> Search:
+    """Return the search for what a model is to read: queries → the best RAG_TOP_K passages, their sentences scored.
+
+    `search` brings the passages instead, if it is given.
+    """
+    search = search or build_search(settings, index, limit=settings.top_k, where=where)
     return _with_query(search) | build_highlighter(index.embeddings)
 
 

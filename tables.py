@@ -48,9 +48,10 @@ def print_explanation(explanation: "Explanation | None") -> None:
 
 def print_scores(scores: dict[str, Any]) -> None:
     """Print scores a line each, without the settings that stand beside them in JSON."""
+    width = max(14, *map(len, scores))
     for name, value in scores.items():
         if name != "settings":
-            out.print(f"{name:>14}  {value}", markup=False)
+            out.print(f"{name:>{width}}  {'–' if value is None else value}", markup=False)
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
@@ -80,6 +81,22 @@ def print_ablation(report: dict[str, Any]) -> None:
         f"{report['queries']} queries, {report['documents']} documents, {report['chunks']} chunks; paired bootstrap, "
         "10,000 resamples. Of twenty such intervals about one leaves out zero by chance."
     )
+
+
+def print_comparison(report: dict[str, Any]) -> None:
+    """Print each metric of two evaluations with its difference, and the settings in which they differ."""
+    rows = []
+    for row in report["metrics"]:
+        shown = {name: "–" if row[name] is None else f"{row[name]:.4f}" for name in ("a", "b")}
+        rows.append(
+            {"metric": row["metric"], **shown}
+            | {"difference": "–" if row["difference"] is None else f"{row['difference']:+.4f}"}
+            | {"95 % interval": "" if row["low"] is None else f"{row['low']:+.4f} … {row['high']:+.4f}"}
+            | {"beyond noise": {None: "", True: "yes", False: "no"}[row["beyond_noise"]]}
+        )
+    print_table(rows)
+    for name, (a, b) in report["settings"].items():
+        out.print(f"{name}: {a} → {b}", markup=False)
 
 
 def print_tuning(report: dict[str, Any]) -> None:

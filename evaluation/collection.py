@@ -10,6 +10,7 @@ from typing import Any
 from errors import EvaluationError, one_line
 
 QUERIES, QRELS = "queries.jsonl", "test.tsv"
+REMEDY = "give a folder in the BEIR layout (corpus.jsonl, queries.jsonl, qrels/test.tsv)"
 Judgements = dict[str, dict[str, int]]  # query id → document id → grade
 
 
@@ -48,10 +49,9 @@ def read_collection(folder: Path, *, queries: str = QUERIES, qrels: str = QRELS)
     return Collection(documents, judged, relevant, tuple(f"{count} {what}" for count, what in notes if count))
 
 
-def read_rows(path: Path, fields: Sequence[str]) -> list[dict[str, str]]:
+def read_rows(path: Path, fields: Sequence[str], remedy: str = REMEDY) -> list[dict[str, str]]:
     """Return a file's rows with these fields and the title, all as text; raise EvaluationError that names the row."""
     number = 0
-    remedy = "give a folder in the BEIR layout (corpus.jsonl, queries.jsonl, qrels/test.tsv)"
     try:
         with path.open(encoding="utf-8", newline="") as lines:
             rows: Iterable[Any] = (json.loads(line) for line in lines if line.strip())

@@ -1,6 +1,7 @@
 """A BEIR-layout folder comes in; its corpus is ingested and searched as any other, and the retrieval scores go out."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from evaluation.collection import QRELS, QUERIES, read_collection
 from evaluation.runs import Run, ingested, percentiles, score_each, search_all
 from loaders.sync import Progress
 from pipeline import open_index
-from settings import Settings
+from settings import ROOT, Settings
 
 DEPTH = 100  # documents ranked for each query
 MEASURES = {
@@ -69,8 +70,13 @@ def evaluate_retrieval(
 
 
 def shown(settings: Settings) -> dict[str, Any]:
-    """Return the settings as they stand beside scores: all but the store, with passwords hidden."""
-    return dict(json.loads(settings.model_dump_json(exclude={"store"})))
+    """Return the settings as they stand beside scores: all but the directories, passwords hidden, paths made short."""
+    told: dict[str, Any] = json.loads(settings.model_dump_json(exclude={"store", "cache"}))
+    return {name: _short(value) if isinstance(value, str) else value for name, value in told.items()}
+
+
+def _short(value: str) -> str:
+    return value.replace(f"{ROOT}{os.sep}", "").replace(f"{Path.home()}{os.sep}", "~/")
 
 
 def _write_run(path: Path, run: Run) -> None:
