@@ -8,8 +8,8 @@ import random
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from langchain_core.documents import Document
 
 from errors import EvaluationError, one_line
 from evaluation.ablation import writer
-from evaluation.facts import NAME, Cases, Fact, Proof, holds, read_facts
-from evaluation.question_variants import TYPES, Candidate, comparisons, follow_ups, paraphrases, plain, swapped
+from evaluation.facts import Fact, holds, read_facts
+from evaluation.question_sources import Reading, count_cases, read_documents, read_names
+from evaluation.question_variants import TYPES, Absent, Candidate, comparisons, follow_ups, paraphrases, plain, swapped
 from evaluation.question_writer import written
-from evaluation.table_facts import Row, read_rows, table_facts
+from evaluation.table_facts import table_facts
 from ingestion import ingest
 from loaders.sync import Progress
 from pipeline import open_index
@@ -34,16 +35,6 @@ SEED = 0
 # of a set: a user asks for facts most, and a system that never refuses must show it
 SHARES = dict(zip(TYPES, (0.3, 0.15, 0.15, 0.1, 0.1, 0.2), strict=True))
 TRIED = 6  # candidates asked for each question wanted, at most
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was read of the documents: sentences and rows with their places, the passages, those left out."""
-
-    sentences: list[Proof]
-    rows: list[Row]
-    passages: list[tuple[str, str]]  # document, text
-    foreign: int
 
 
 def make_questions(
@@ -69,16 +60,30 @@ def make_questions(
         stored = settings.model_copy(update={"store": Path(directory) / "store"})
         ingest(stored, [folder], on_progress=on_progress)
         with open_index(stored) as index:
-            read = _read(index, folder.absolute())
-            if read.foreign:
-                on_note(f"{read.foreign} documents are not in English, which the rules need, and are left out")
-            candidates = _candidates(settings, index, read)
-            rows, tried = _keep(stored, index, candidates, read, count, on_progress)
+            return questions_of(stored, index, folder, count=count, on_progress=on_progress, on_note=on_note)
+
+
+def questions_of(
+    settings: Settings, index: Index, folder: Path, *, count: int, on_progress: Progress, on_note: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return what make_questions does, of an index that holds the folder and nothing else."""
+    read = read_documents(index, folder.absolute())
+    if read.foreign:
+        on_note(f"{read.foreign} documents are not in English, which the rules need, and are left out")
+    candidates = _candidates(settings, index, read)
+    rows: list[dict[str, Any]]
+    rows, tried = _keep(settings, index, candidates, read, count, on_progress)
     if not rows:
         raise EvaluationError(folder, "no question could be made of it", "give documents with sentences or tables")
     kept = Counter(row["type"] for row in rows)
     types = {type_: {"made": len(candidates[type_]), "tried": tried[type_], "kept": kept[type_]} for type_ in TYPES}
     return {"rows": rows, "types": types, "made_by": dict(Counter(row["made_by"] for row in rows))}
+
+
+def check_target(path: Path) -> None:
+    """Raise EvaluationError where a file can't be made there: before the work, not after it."""
+    if not path.absolute().parent.is_dir():
+        raise EvaluationError(path, "its folder does not exist", "make the folder first")
 
 
 def write_questions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -89,40 +94,10 @@ def write_questions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         raise EvaluationError(path, one_line(error), "name a file in a folder that exists") from None
 
 
-def _read(index: Index, folder: Path) -> Reading:
-    catalog = index.store.catalog
-    english = {source for source, state in catalog.sources().items() if state.language in ("", "en")}
-    sentences, rows, passages = [], [], []
-    foreign = set()
-    for chunk in index.store.chunks(catalog.chunk_ids()):
-        source, at = chunk.metadata["source"], chunk.metadata
-        name = Path(source).relative_to(folder).as_posix() if Path(source).is_relative_to(folder) else source
-        passages.append((name, chunk.page_content))
-        if source not in english:
-            foreign.add(source)
-            continue
-        for start, end in sentence_spans(chunk.page_content):
-            text = chunk.page_content[start:end]
-            sentences.append(Proof(name, at["page"], at["start"] + start, at["start"] + end, text))
-        rows += read_rows(chunk.page_content, Proof(name, at["page"], at["start"], at["start"], ""))
-    whole = _whole([row.proof for row in rows])
-    return Reading(_whole(sentences), [row for row in rows if row.proof in whole], passages, len(foreign))
-
-
-def _whole(proofs: Sequence[Proof]) -> list[Proof]:
-    """Return the stretches in order without those that lie inside another: overlapping chunks begin with a part."""
-    kept: list[Proof] = []
-    for proof in sorted(set(proofs), key=lambda p: (p.doc_id, p.page or 0, p.start, -p.end)):
-        last = kept[-1] if kept else None
-        if not last or (last.doc_id, last.page) != (proof.doc_id, proof.page) or proof.end > last.end:
-            kept.append(proof)
-    return kept
-
-
 def _candidates(settings: Settings, index: Index, read: Reading) -> dict[str, list[Candidate]]:
     """Return what can be asked by type, in an order drawn with a fixed seed, the documents taking turns."""
-    cases = Cases([" ".join(proof.passage.split()) for proof in read.sentences])
-    told = [fact for proof in read.sentences for fact in read_facts(proof.passage, proof, cases)]
+    cases = count_cases(index, read)
+    told = [fact for proof in read.sentences for fact in read_facts(proof, cases)]
     draw = random.Random(SEED)  # noqa: S311  (nothing secret)
     facts = _in_turns(told, draw)
     cells = _in_turns(list(table_facts(read.rows)), draw)
@@ -141,7 +116,7 @@ def _candidates(settings: Settings, index: Index, read: Reading) -> dict[str, li
     made["paraphrase"] += paraphrases(both[:400], embed)
     made["follow-up"] += follow_ups([*facts, *cells])
     made["multi-passage"] += comparisons([*facts, *cells])
-    made["unanswerable"] += swapped(both[:200], _names(read, cases, both), embed)
+    made["unanswerable"] += swapped(both[:200], read_names(read, cases, both), embed)
     return made
 
 
@@ -151,19 +126,6 @@ def _in_turns(facts: Sequence[Fact], draw: random.Random) -> list[Fact]:
         by_document[fact.proof.doc_id].append(fact)
     turns = [(turn, name, fact) for name, found in by_document.items() for turn, fact in enumerate(found)]
     return [fact for _, _, fact in sorted(turns, key=lambda item: item[:2])]
-
-
-def _names(read: Reading, cases: Cases, facts: Sequence[Fact]) -> list[str]:
-    """Return names that the documents mention: what rows and facts are about, and capitalised words seen twice."""
-    found = Counter(
-        match.group()
-        for proof in read.sentences
-        for match in re.finditer(rf"(?<=[a-z,] )(?:{NAME})", " ".join(proof.passage.split()))
-        if all(cases.is_name(word) for word in re.findall(r"[A-Z][\w'’-]*", match.group()))
-    )
-    seen = [name.rstrip(".,'’") for name, times in found.items() if times > 1 and len(name) > 3]
-    subjects = [fact.subject for fact in facts if re.match(r"[A-Z0-9]", fact.subject)]
-    return list(dict.fromkeys([*subjects, *seen]))[:2000]
 
 
 def _keep(
@@ -188,16 +150,17 @@ def _keep(
                 continue
             tried[type_] += 1
             asked = {"question": candidate.question, "history": list(candidate.history)}
-            rank = _rank(candidate, search.invoke(rewriter.invoke(asked)), index) if candidate.answerable else 0
-            if rank or (not candidate.answerable and is_absent(candidate, read.passages)):
-                seen.add(key)
+            rank = _rank(candidate, search.invoke(rewriter.invoke(asked))) if candidate.answerable else 0
+            frame = candidate.absent.words if candidate.absent else key
+            if rank or (candidate.absent and frame not in seen and is_absent(candidate.absent, read.passages)):
+                seen |= {key, frame}
                 kept += 1
                 rows.append(_row(candidate, rank, len(rows) + 1))
             on_progress(len(rows), count, len(rows))
     return rows, tried
 
 
-def _rank(candidate: Candidate, passages: Sequence[Document], index: Index) -> int:
+def _rank(candidate: Candidate, passages: Sequence[Document]) -> int:
     """Return the place, from 1, of the last proof among the passages; 0 where one is not found or has no answer."""
     places = []
     for proof in candidate.proofs:
@@ -210,12 +173,15 @@ def _rank(candidate: Candidate, passages: Sequence[Document], index: Index) -> i
     return max(places) if any(holds(proved, answer) for answer in candidate.answers) else 0
 
 
-def is_absent(candidate: Candidate, passages: Iterable[tuple[str, str]]) -> bool:
-    """Tell whether no passage holds the name of an unanswerable question with more than half of the words asked."""
-    assert candidate.absent  # noqa: S101  (asked of unanswerable ones only)
-    name, frame = candidate.absent
-    for _, text in passages:
-        if holds(text, name) and len(frame & content_words(text)) > len(frame) / 2:
+def is_absent(absent: Absent, passages: Iterable[str]) -> bool:
+    """Tell whether no passage holds what must be absent."""
+    for text in passages:
+        if not holds(text, absent.name):
+            continue
+        if len(absent.words & content_words(text.replace("_", " "))) > len(absent.words) / 2:
+            return False
+        sentences = (text[start:end] for start, end in sentence_spans(text))
+        if any(holds(each, absent.name) and absent.asked.search(each) for each in sentences):
             return False
     return True
 

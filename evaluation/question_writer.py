@@ -7,7 +7,8 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import BaseModel, Field, ValidationError
 
 from chains.queries import Turn, normalise
-from evaluation.facts import LEANING, MOST_WORDS, SHORTEST, Proof, holds
+from evaluation.english import LEANING
+from evaluation.facts import MOST_WORDS, SHORTEST, Proof, holds
 from evaluation.question_variants import Candidate
 from prompts import load_prompt
 from words import content_words
@@ -27,12 +28,12 @@ class Written(BaseModel):
 
 
 def written(llm: BaseChatModel, proofs: Iterable[Proof], *, most: int) -> Iterator[Candidate]:
-    """Yield what the model asks about `most` sentences, those without an answer in the sentence's own words left out."""
+    """Yield what the model asks about `most` sentences, where the answer is in the sentence's own words."""
     ask = load_prompt("make_questions") | llm.with_structured_output(Written).bind(max_tokens=MOST_TOKENS)
     told = (proof for proof in proofs if len(proof.passage) >= 2 * SHORTEST)
     for _, proof in zip(range(most), told, strict=False):
         try:
-            found = ask.invoke({"passage": proof.passage.replace(FENCE, "'''")})
+            found = Written.model_validate(ask.invoke({"passage": proof.passage.replace(FENCE, "'''")}))
         except (OutputParserException, ValidationError):
             continue  # cut at the end of its tokens
         yield from _candidates(found, proof)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -27,7 +28,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """Read the JSON lines that `evaluate answers --rows` writes; raise EvaluationError that names the row."""
     rows, number = [], 0
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):  # noqa: B007  (the error below names it)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if line.strip():
                 row = json.loads(line)
                 if missing := [key for key in NEEDED if key not in row]:
@@ -45,8 +46,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_report(
     rows: Sequence[Row], out: Path, *, against: Sequence[Row] = (), scores: Mapping[str, Any] | None = None, title: str
-) -> None:
-    """Write the report; `against` are rows of other settings, `scores` what `evaluate answers --json` printed.
+) -> dict[str, Any]:
+    """Write the report and return what it shows.
+
+    against: rows of other settings. scores: what `evaluate answers --json` printed, with the settings.
 
     All text of rows is escaped, and the page may load and run nothing (its Content-Security-Policy says so). Raise
     EvaluationError where the file can't be written.
@@ -56,11 +59,12 @@ def write_report(
     folder = FileSystemLoader(Path(__file__).parent)
     pages = Environment(autoescape=True, loader=folder, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     pages.filters["csp_hash"] = _csp_hash
+    shown = report(rows, against, scores)
     try:
-        text = pages.get_template("report.html.j2").render(report(rows, against, scores) | {"title": title})
-        out.write_text(text, encoding="utf-8")
+        out.write_text(pages.get_template("report.html.j2").render(shown, title=title), encoding="utf-8")
     except OSError as error:
         raise EvaluationError(out, one_line(error), "name a file in a folder that exists") from None
+    return shown
 
 
 def _csp_hash(style: str) -> str:
@@ -201,7 +205,7 @@ def marked(text: str, quotes: Sequence[str]) -> list[tuple[str, bool]]:
         if (at := text.find(quote)) >= 0:
             is_cited[at : at + len(quote)] = True
     edges = [0, *(np.flatnonzero(np.diff(is_cited)) + 1).tolist(), len(text)]
-    return [(text[a:b], bool(is_cited[a])) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [(text[a:b], bool(is_cited[a])) for a, b in pairwise(edges) if a < b]
 
 
 def compared(rows: Sequence[Row], against: Sequence[Row]) -> list[dict[str, Any]]:

@@ -14,7 +14,9 @@ QUANTITIES = ("thousand", "million", "billion", "trillion")
 NUMERIC = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 NOTHING = frozenset(("", "-", "–", "—", "n/a", "na", "none", "null", "yes", "no", "true", "false", "unknown", "?"))
 # a value that no one would ask for: where something lies, or what tells rows apart
-NOT_ASKED = re.compile(r"\b(?:url|link|uri|path|file|id|uuid|key|no|nr|see|source|notes?|comments?|row)\b", re.IGNORECASE)
+NOT_ASKED = re.compile(
+    r"\b(?:url|link|uri|path|file|id|uuid|key|no|nr|see|source|notes?|comments?|row)\b", re.IGNORECASE
+)
 ADDRESS = re.compile(r"^\S*(?:/\S+/|://|\.(?:md|pdf|html?|docx?|csv|txt|xlsx?))\S*$|^\W+$")
 
 
