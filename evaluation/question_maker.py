@@ -5,7 +5,6 @@ read → facts → candidates → asked of the index → kept where the proof is
 
 import json
 import random
-import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +33,7 @@ from words import content_words, words
 SEED = 0
 # of a set: a user asks for facts most, and a system that never refuses must show it
 SHARES = dict(zip(TYPES, (0.3, 0.15, 0.15, 0.1, 0.1, 0.2), strict=True))
-TRIED = 6  # candidates asked for each question wanted, at most
+TRIED = 20  # candidates for each question wanted, at most
 
 
 def make_questions(
@@ -72,7 +71,7 @@ def questions_of(
         on_note(f"{read.foreign} documents are not in English, which the rules need, and are left out")
     candidates = _candidates(settings, index, read)
     rows: list[dict[str, Any]]
-    rows, tried = _keep(settings, index, candidates, read, count, on_progress)
+    rows, tried = _keep(settings, index, candidates, read.passages, count, on_progress)
     if not rows:
         raise EvaluationError(folder, "no question could be made of it", "give documents with sentences or tables")
     kept = Counter(row["type"] for row in rows)
@@ -132,7 +131,7 @@ def _keep(
     settings: Settings,
     index: Index,
     candidates: Mapping[str, Sequence[Candidate]],
-    read: Reading,
+    passages: Sequence[str],
     count: int,
     on_progress: Progress,
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
@@ -141,23 +140,29 @@ def _keep(
     search = build_search(settings, index, limit=settings.top_k)
     rows: list[dict[str, Any]] = []
     tried: Counter[str] = Counter()
-    seen: set[frozenset[str]] = set()
+    seen: Counter[Any] = Counter()
     for type_, wanted in ((type_, max(1, round(share * count))) for type_, share in SHARES.items()):
         kept = 0
         for candidate in candidates[type_][: TRIED * wanted]:
-            key = frozenset(words(candidate.question)) | {candidate.history[0]["question"] if candidate.history else ""}
-            if kept == wanted or key in seen:
+            keys = _keys(candidate)
+            if kept == wanted or any(seen[key] >= most for key, most in keys.items()):
                 continue
             tried[type_] += 1
             asked = {"question": candidate.question, "history": list(candidate.history)}
-            rank = _rank(candidate, search.invoke(rewriter.invoke(asked))) if candidate.answerable else 0
-            frame = candidate.absent.words if candidate.absent else key
-            if rank or (candidate.absent and frame not in seen and is_absent(candidate.absent, read.passages)):
-                seen |= {key, frame}
+            rank = 0 if candidate.absent else _rank(candidate, search.invoke(rewriter.invoke(asked)))
+            if rank or (candidate.absent and is_absent(candidate.absent, passages)):
+                seen.update(list(keys))
                 kept += 1
                 rows.append(_row(candidate, rank, len(rows) + 1))
             on_progress(len(rows), count, len(rows))
     return rows, tried
+
+
+def _keys(candidate: Candidate) -> dict[Any, int]:
+    """Return by what questions are told apart, and how many may share it: of unanswerable ones two a name or frame."""
+    before = candidate.history[0]["question"] if candidate.history else ""
+    same: dict[Any, int] = {(frozenset(words(candidate.question)), before): 1}
+    return same | ({candidate.absent.name: 2, candidate.absent.words: 2} if candidate.absent else {})
 
 
 def _rank(candidate: Candidate, passages: Sequence[Document]) -> int:
@@ -176,7 +181,7 @@ def _rank(candidate: Candidate, passages: Sequence[Document]) -> int:
 def is_absent(absent: Absent, passages: Iterable[str]) -> bool:
     """Tell whether no passage holds what must be absent."""
     for text in passages:
-        if not holds(text, absent.name):
+        if absent.name.casefold() not in text.casefold() or not holds(text, absent.name):
             continue
         if len(absent.words & content_words(text.replace("_", " "))) > len(absent.words) / 2:
             return False

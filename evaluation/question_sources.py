@@ -16,8 +16,8 @@ from sentences import sentence_spans
 MOST_NAMES = 500
 # a name inside a sentence that is no part of a longer one: the Normans were, in Venice and, but not a British ship
 NAMED = re.compile(
-    rf"(?<=[a-z,] )(?:the )?(?!{MONTH})(?:{NAME})(?=[,.;:)]| (?:and|or|in|of|on|at|to|for|with|by|from|was|is|were|are|had"
-    r"|has|as|that|who|which)\b)"
+    rf"(?<=[a-z,] )(?:the )?(?!{MONTH})(?:{NAME})(?=[,.;:)]| (?:and|or|in|of|on|at|to|for|with|by|from|was|is|were|are"
+    r"|had|has|as|that|who|which)\b)"
 )
 
 
