@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import evaluations
 import experiments
 from errors import RagError
 from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until, read_filter
@@ -27,11 +28,14 @@ from terminal import (
     read_line,
     short,
     show_answer,
+    show_reading,
 )
 
 if TYPE_CHECKING:
     from chains.answers import Answer
     from chains.queries import Turn
+    from loaders.filters import Filter
+    from settings import Settings
 
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
 INTERRUPTED = 130  # what Typer returns for Ctrl-C
@@ -41,7 +45,7 @@ documents_app = typer.Typer(help="List what is indexed, or remove a part of it."
 index_app = typer.Typer(help="Mend the index.", no_args_is_help=True)
 app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
-app.add_typer(experiments.evaluate_app, name="evaluate")
+app.add_typer(evaluations.evaluate_app, name="evaluate")
 app.add_typer(experiments.train_app, name="train")
 
 
@@ -96,16 +100,25 @@ def ask(
     field: Fields = None,
     explain: Explain = False,
     expect: Expect = None,
+    every: Annotated[bool, typer.Option("--all", help="Read every document, to count, list or compare them.")] = False,
     as_json: Json = False,
 ) -> None:
     """Answer a question, with numbered sources."""
     import explaining
     import pipeline
     from chains.rag import check_question
+    from chains.whole_questions import is_about_all
     from remedies import Asked
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
+    if every:
+        if explain or expect:
+            raise typer.BadParameter("--all reads every document: there is no ranking to explain")
+        _ask_all(settings, question, where, as_json=as_json)
+        return
+    if is_about_all(question) and not as_json:
+        log.print("(this reads the best passages only: --all reads every document)", markup=False)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         asked = Asked(settings, index, settings.top_k, where)
         seen = explaining.start(asked, explain or bool(expect))
@@ -116,6 +129,45 @@ def ask(
     else:
         print_sources(answer)
         print_explanation(explanation)
+
+
+def _ask_all(settings: "Settings", question: str, where: "Filter | None", *, as_json: bool) -> None:
+    import pipeline
+    import surveying
+
+    with pipeline.open_index(settings) as index:
+        chain = surveying.build_whole_search(settings, index, where)
+        answer = show_reading(chain, {"question": question, "history": []}, quiet=as_json)
+    if as_json:
+        print_json(answer)
+    else:
+        print_sources(answer)
+
+
+@app.command()
+def summarise(
+    source: Annotated[str, typer.Argument(help="The path, the name or a glob of indexed documents.")],
+    words: Annotated[int, typer.Option(min=20, max=2000, help="Length of the summary, about.")] = 150,
+    method: Annotated[
+        str, typer.Option(metavar="map-reduce|refine", help="How a model goes through a long text.")
+    ] = "map-reduce",
+    as_json: Json = False,
+) -> None:
+    """Summarise whole documents, each sentence with its source; say how much was read."""
+    import pipeline
+    import surveying
+
+    settings = _settings()
+    if method not in surveying.METHODS:
+        raise typer.BadParameter(f"--method {method}: there are {' and '.join(surveying.METHODS)}")
+    with pipeline.open_index(settings) as index:
+        sources = surveying.matching_sources(index, source)
+        with surveying.open_summary(settings, index, most_words=words, method=method) as chain:
+            answer = show_reading(chain, sources, quiet=as_json)
+    if as_json:
+        print_json(answer)
+    else:
+        print_sources(answer)
 
 
 @app.command()

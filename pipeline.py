@@ -19,11 +19,12 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
 from chains.evidence import show_best_sentence
+from chains.groundedness import Entails, entailment, support
 from chains.llm import load_chat_model
 from chains.post_filter import check
 from chains.rag import build_rag
 from chains.remote_model import estimate_tokens, remote_model
-from chains.retrieval_qa import RetrievalQA, show_passages
+from chains.retrieval_qa import RetrievalQA
 from chains.sufficiency import lacks_evidence
 from loaders.embeddings import (
     EmbedderIdentity,
@@ -190,7 +191,8 @@ def open_chain(
             prompt_tokens=model.context_tokens - settings.max_answer_tokens,
             count_tokens=model.count_tokens,
             search_key="queries",
-            show=show_best_sentence if brief else show_passages,
+            show=show_best_sentence if brief else None,
+            datamark=settings.datamark,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )
         yield _join(settings, index, qa, model.llm, style)
@@ -203,7 +205,14 @@ def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None
         check_draft=partial(
             check,
             least_evidence=settings.least_evidence,
-            least_support=1.0 if style == "brief" else settings.least_support,
+            least_support=settings.least_support,
             read_best_only=style == "brief",
+            support=partial(support, entails=_entails(settings)),
         ),
     )
+
+
+def _entails(settings: Settings) -> Entails | None:
+    if not settings.nli:
+        return None
+    return entailment(models.locate_folder(settings.nli, base=ROOT, offline=settings.offline))

@@ -160,7 +160,18 @@ class Settings(BaseSettings):
         0.33, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."
     )
     least_support: float = Field(
-        0.8, ge=0, le=1, description="write: share of a sentence's words that a passage must hold for it to stay."
+        0.7,
+        ge=0,
+        le=1,
+        description="write: how probable the support of a sentence must be for it to stay.",
+    )
+    nli: str = Field(
+        "",
+        description="Cross-encoder for natural language inference that judges the support of sentences, too: a folder "
+        "or hub:OWNER/REPO. Empty: none.",
+    )
+    datamark: bool = Field(
+        False, description="write: true puts a mark between the words of passages, against instructions hidden in them."
     )
     rewrite: str = Field(
         "rules",
@@ -187,6 +198,18 @@ class Settings(BaseSettings):
     )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")
+
+    judge: str = Field(
+        "",
+        pattern="^(local|https?://.+)?$",
+        description="Who judges answers in `evaluate judge`. local: a model in this process. Or the address of an "
+        "OpenAI-compatible server, such as http://127.0.0.1:8080/v1. Empty: nobody; what needs no judge is measured.",
+    )
+    judge_model: str = Field(
+        "",
+        description="Model that judges: a name as for RAG_MODEL, or the one of the server. Empty: RAG_MODEL.",
+    )
+    judge_key: SecretStr = Field(SecretStr(""), description="API key of the judge's server, if it wants one.")
 
     @model_validator(mode="after")
     def _overlap_fits(self) -> "Settings":

@@ -99,6 +99,30 @@ def print_comparison(report: dict[str, Any]) -> None:
         out.print(f"{name}: {a} → {b}", markup=False)
 
 
+def print_judgement(report: dict[str, Any]) -> None:
+    """Print who judged and how far that agrees with people, and each metric with how many rows it could score."""
+    if judge := report["judge"]:
+        out.print(f"judge: {judge['name']}", markup=False)
+        if judge["smoke_test"]:
+            out.print("under 7 billion weights: a smoke test of the program, no evidence about the answers")
+        if kept := judge["calibration"]:
+            figures = f"balanced accuracy {kept['balanced_accuracy']}, kappa {kept['kappa']}"
+            out.print(f"agreement with {kept['scored']} labels of {kept['claims']}: {figures}", markup=False)
+        else:
+            out.print("not calibrated: --calibrate CLAIMS says how far it agrees with people", markup=False)
+    rows = []
+    for name, found in report["metrics"].items():
+        mean = "–" if found["mean"] is None else f"{found['mean']:.4f}"
+        rows.append({"metric": name, "mean": mean, "scored": f"{found['scored']} of {found['of']}"})
+        rows[-1] |= {"contexts cut": found["trimmed"], "not scored because": _told(found["failures"])}
+    if rows:
+        print_table(rows)
+
+
+def _told(failures: dict[str, int]) -> str:
+    return "; ".join(f"{count} {reason}" for reason, count in failures.items())
+
+
 def print_made(made: dict[str, Any]) -> None:
     """Print how many questions of each type were made, tried and kept, and who wrote them."""
     print_table(

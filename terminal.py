@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from chains.answers import Answer
+    from chains.coverage import WholeAnswer
     from chains.explain import Explanation
     from chains.queries import Turn
     from chains.trace import Trace
@@ -58,6 +59,29 @@ def show_answer(
         if answer.dropped:
             log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
     return answer
+
+
+def show_reading(chain: Any, asked: Any, *, quiet: bool) -> "WholeAnswer":
+    """Show how far the chain has come; return its answer, after Ctrl-C the one from what it had read by then."""
+    from chains.trace import Trace
+
+    trace = Trace()
+    answer: WholeAnswer | None = None
+    with progress("Reading", shown=not quiet, unit="passages") as on_progress:
+        try:
+            for answer in chain.stream(asked, config={"callbacks": [trace]}):
+                read = answer.coverage
+                on_progress(read.passages, read.of_passages, read.passages)
+        except KeyboardInterrupt:
+            if answer is None:
+                raise
+            log.print("(stopped: this is from what was read so far)")
+    assert answer  # noqa: S101  (a chain yields something)
+    whole = replace(answer, timings=trace.total(), usage=trace.usage)
+    if not quiet:
+        out.print(whole.answer, markup=False)
+        out.print(f"({whole.coverage.told})", markup=False)
+    return whole
 
 
 @contextmanager
@@ -102,13 +126,22 @@ def read_line() -> str:
 
 
 def print_sources(answer: "Answer | None") -> None:
-    """Print an answer's sources, those that it cites in bold."""
+    """Print an answer's sources: in bold those that it cites, and what of them it cites; of a refusal the nearest."""
+    if answer and answer.abstained and answer.sources:
+        out.print("\nThe nearest passages:")
     for source in answer.sources if answer else ():
         cited = "bold" if answer and source.n in answer.cited else "dim"
         out.print(f"\n[{cited}]\\[{source.n}] {escape(place(asdict(source)))}[/{cited}]  {source.score:.3f}")
-        out.print(" ".join(source.text.split()), markup=False, style=cited if cited == "dim" else "")
+        for text in _cited(answer, source.n) or [source.text]:
+            out.print(" ".join(text.split()), markup=False, style=cited if cited == "dim" else "")
         if source.also_in:
             out.print(f"also in: {', '.join(map(short, source.also_in))}", markup=False, style="dim")
+
+
+def _cited(answer: "Answer | None", n: int) -> list[str]:
+    """Return what an answer cites of its source n."""
+    statements = answer.statements if answer else ()
+    return [*dict.fromkeys(cited.text for each in statements for cited in each.citations if cited.n == n)]
 
 
 def passage_fields(number: int, passage: "Document") -> dict[str, Any]:

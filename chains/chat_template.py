@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
+from chains.text_filters import INVISIBLE
 from errors import ModelError
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ def read_chat_template(llama: "Llama") -> ChatTemplate:
 
 
 def strip_control_tokens(template: ChatTemplate, text: str) -> str:
-    """Replace each control token's text by a space; by nothing, its surroundings could form a new one."""
-    return template.control_tokens.sub(" ", text)
+    """Replace each control token's text by a space; by nothing, its surroundings could form a new one.
+
+    Invisible characters go before that: taken out later, they would have hidden one.
+    """
+    return template.control_tokens.sub(" ", INVISIBLE.sub("", text))
 
 
 def message_text(message: BaseMessage) -> str:

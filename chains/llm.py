@@ -17,7 +17,8 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel, Field, InstanceOf
 
 from chains.chat_template import ChatTemplate, read_chat_template, render_text, strip_control_tokens
-from chains.llama_engine import Engine, Tally, generate_pieces, json_grammar, open_engine
+from chains.llama_engine import Engine, open_engine
+from chains.sampling import Tally, generate_pieces, json_grammar
 from chains.structured_output import build_structured
 from chains.text_filters import THINK_OPENS, cut_at_stop, split_reasoning
 from errors import ModelError

@@ -1,14 +1,17 @@
 """A drafted answer comes in with the passages it was written from; a checked, cited answer goes out."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from langchain_core.documents import Document
 
 from chains.answers import Statement
+from chains.citing import Span, span_of, spans, supporting
 from chains.evidence import best_passage, best_sentence
+from chains.facts import is_negated, names, numbers
+from chains.groundedness import support as groundedness
+from chains.sanitising import CITATION, as_shown
 from chains.sufficiency import lacks_evidence
 from sentences import sentence_spans
 from words import content_words
@@ -17,20 +20,20 @@ REFUSAL = "Not in these documents."
 REFUSING = re.compile(
     r"\bnot (?:in|mentioned in|found in|stated in) (?:these|the|this) (?:documents?|passages?|text)\b", re.IGNORECASE
 )
-CITATION = re.compile(r"\s*\[\d+(?:\s*[,;]\s*\d+)*\]")
-MARKUP = re.compile(r"!\[[^\]]*\]\([^)]*\)|</?[a-zA-Z][^>]*>")  # images and HTML: an answer is shown, never run
-TAG_START = re.compile(r"<(?=[a-zA-Z/!?])")
 FINISHED = re.compile(r"""[.!?…。！？؟।:]["'”’»)\]」』]*$""")
-LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")  # a table's row has a "Column: value" a line
-NAME_OR_NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\b[A-Z][\w'-]+")
-
+MOST_SENTENCES, MOST_CHARACTERS = 12, 4000  # of an answer; a first sentence is never too long
+ALIKE = 0.8  # share of the words of two sentences, of which the second says nothing new
 AMOUNT = re.compile(
     r"\b(?:when|how (?:many|much|long|old|far|often|large|big|fast)|(?:what|which) (?:year|date|time))\b", re.I
 )
 NUMBER_WORDS = content_words(
-    "one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty hundred thousand million"
+    "one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty hundred thousand"
+    " million"
 )
+MARK_AFTER = re.compile(r"([.!?。！？]+)\s*((?:\[\d+(?:\s*[,;]\s*\d+)*\]\s*)+)")
+
+Support = Callable[..., float]  # a claim, sentences, given=question → how far they support it
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Checked:
     statements: tuple[Statement, ...] = ()
 
 
+REFUSED = Checked(REFUSAL, abstained=True)
+
+
 def check(
     draft: str,
     question: str,
@@ -52,76 +58,98 @@ def check(
     least_evidence: float,
     least_support: float,
     read_best_only: bool = False,
+    support: Support = groundedness,
 ) -> Checked:
     """Return what can be kept of the draft; the passages carry their scored sentences (chains/evidence.py).
 
-    Where no sentence of the passages scores `least_evidence`, the answer is not there. A sentence of the draft
-    stays when two neighbouring sentences of one passage (with `read_best_only`, the best sentence, all that the
-    model saw) hold `least_support` of its words, and all its names and numbers; it is cited to that passage,
-    whatever the model wrote. What the question itself says supports nothing. Repeated sentences and an unfinished
-    last one go. Where nothing stays, the best sentence is quoted.
+    Where the passages are less sufficient than `least_evidence`, the answer is not there. A sentence of the draft stays
+    when a sentence of a passage, or two neighbours, hold all its names, numbers and negations, and the passage
+    supports it by `least_support`; with `read_best_only`, when the best sentence, all that the model saw, holds all
+    its words. It is cited to those that do, whatever the model wrote. What the question says supports nothing. What
+    repeats an earlier sentence and an unfinished last one go. Where nothing stays, the best sentence is quoted, unless
+    the draft denied something: what passages don't say is not known to be false.
     """
     if lacks_evidence(question, passages, least_evidence=least_evidence):
-        return Checked(REFUSAL, abstained=True)
-    best = best_passage(passages)
-    draft = _harmless(draft)
+        return REFUSED
     if REFUSING.search(draft) and len(draft) < 2 * len(REFUSAL):
-        return Checked(REFUSAL, abstained=True)
-    windows = [(best + 1, best_sentence(passages[best]).text)] if read_best_only else _windows(passages)
-    lines: dict[frozenset[str], str] = {}
-    cited: list[int] = []
-    asked_amount = read_best_only and AMOUNT.search(question)
+        return REFUSED
+    best = best_passage(passages)
+    texts = [passage.page_content for passage in passages]
+    read = [span_of(best + 1, passages[best], best_sentence(passages[best]))] if read_best_only else [*spans(passages)]
     # which value belongs to which column is more than a bag of words can check, so a table's row is always quoted
-    is_row = read_best_only and FIELD.search(best_sentence(passages[best]).text)
-    for sentence in [] if is_row else _whole_sentences(CITATION.sub("", draft)):
-        words = frozenset(content_words(sentence))
-        number, support = _best_support(sentence, question, windows)
-        if asked_amount and not _numbers(windows[0][1]) <= _numbers(sentence):
-            continue  # asked for a number or a time, and left one out: three months before the end of a quarter
-        if words not in lines and support and support >= least_support:
-            lines[words] = f"{sentence} [{number}]"
-            cited.append(number)
-    if lines:
-        return Checked(" ".join(lines.values()), cited=tuple(dict.fromkeys(cited)))
-    quote = " ".join(_harmless(FIELD.sub("; ", best_sentence(passages[best]).text)).split())
-    return Checked(f"{quote} [{best + 1}]", cited=(best + 1,), quoted=True)
+    is_row = read_best_only and FIELD.search(read[0].text)
+    asked_amount = read_best_only and AMOUNT.search(question)
+    statements: list[Statement] = []
+    denied = False
+    for sentence in [] if is_row else whole_sentences(as_shown(draft, texts)):
+        text = CITATION.sub("", sentence).strip()
+        if not content_words(text) or any(_repeats(text, statement.text) for statement in statements):
+            continue
+        # asked for a number or a time, and left one out: three months before the end of a quarter
+        is_whole = not asked_amount or _amounts(read[0].text) <= _amounts(text)
+        found = supporting(text, question, read, marked=_marks(sentence), least=float(read_best_only))
+        held = max((support(text, _sentences(span.passage), given=question) for span in found), default=0.0)
+        if is_whole and found and (read_best_only or held >= least_support):
+            statements.append(Statement(text, round(held, 4), tuple(span.citation() for span in found)))
+        else:
+            denied |= is_negated(text)
+    if denied and not statements:
+        return REFUSED
+    return _joined(statements) if statements else _quotes(passages, texts)
 
 
-def _harmless(text: str) -> str:
-    """Return the text without images and HTML, links as their words, and no `<` left that could begin a tag."""
-    return TAG_START.sub("‹", LINK.sub(r"\1", MARKUP.sub("", text))).strip()
+def _joined(statements: Sequence[Statement]) -> Checked:
+    """Return the statements as an answer, each followed by the numbers of the passages that it cites."""
+    kept: list[Statement] = []
+    lines: list[str] = []
+    for statement in statements[:MOST_SENTENCES]:
+        line = f"{statement.text} " + "".join(f"[{citation.n}]" for citation in statement.citations)
+        if kept and sum(map(len, lines)) + len(line) > MOST_CHARACTERS:
+            break
+        kept.append(statement)
+        lines.append(line)
+    cited = dict.fromkeys(citation.n for statement in kept for citation in statement.citations)
+    return Checked(" ".join(lines), cited=tuple(cited), statements=tuple(kept))
 
 
-def _numbers(text: str) -> set[str]:
-    return {word for word in content_words(text) if word[0].isdigit() or word in NUMBER_WORDS}
-
-
-def _whole_sentences(text: str) -> list[str]:
-    """Return the sentences; the last one only if it is finished or the only one."""
+def whole_sentences(text: str) -> list[str]:
+    """Return the sentences, a citation within each; the last one only if it is finished or the only one."""
+    text = MARK_AFTER.sub(r" \2\1 ", text)
     sentences = [" ".join(text[start:end].split()) for start, end in sentence_spans(text)]
-    if len(sentences) > 1 and not FINISHED.search(sentences[-1]):
+    if len(sentences) > 1 and not FINISHED.search(CITATION.sub("", sentences[-1])):
         sentences.pop()
     return sentences
 
 
-def _windows(passages: Sequence[Document]) -> list[tuple[int, str]]:
-    """Return (passage, text) of each sentence joined with the one after it."""
-    windows = []
-    for number, passage in enumerate(passages, 1):
-        texts = [sentence.text for sentence in passage.metadata["sentences"]]
-        windows += [(number, f"{one} {two}") for one, two in pairwise([*texts, ""])]
-    return windows
+def _marks(sentence: str) -> frozenset[int]:
+    """Return the numbers that a sentence of the draft cites."""
+    return frozenset(int(n) for marks in CITATION.findall(sentence) for n in re.findall(r"\d{1,4}", marks))
 
 
-def _best_support(sentence: str, question: str, windows: list[tuple[int, str]]) -> tuple[int, float]:
-    """Return the passage that supports the sentence best with the share of its words held there, 0 if a name is not."""
-    asked = content_words(question)
-    words = content_words(sentence) - asked
-    facts = words & {word for match in NAME_OR_NUMBER.findall(sentence) for word in content_words(match)}
-    best = (0, 0.0)
-    for number, text in windows:
-        held = content_words(text)
-        share = len(words & held) / len(words) if words else 0.0  # a draft that only repeats the question says nothing
-        if facts <= held and share > best[1]:
-            best = (number, share)
-    return best
+def _amounts(text: str) -> set[str]:
+    return {word for word in content_words(text) if word[0].isdigit() or word in NUMBER_WORDS}
+
+
+def _repeats(text: str, earlier: str) -> bool:
+    """Tell whether a sentence says nothing that an earlier one does not: no other name or number, hardly a word."""
+    one, two = content_words(text), content_words(earlier)
+    if is_negated(text) != is_negated(earlier) or numbers(text).keys() - numbers(earlier).keys():
+        return False
+    return one <= two or (len(one & two) >= ALIKE * len(one | two) and names(text, firsts=True) <= two)
+
+
+def _quotes(passages: Sequence[Document], texts: Sequence[str]) -> Checked:
+    """Return the best sentence as the answer."""
+    best = best_passage(passages)
+    span = span_of(best + 1, passages[best], best_sentence(passages[best]))
+    return replace(_joined([_quoted(span, texts)]), quoted=True)
+
+
+def _quoted(span: Span, texts: Sequence[str]) -> Statement:
+    """Return a span as a statement: its words as they stand, a table's row on one line."""
+    shown = " ".join(as_shown(FIELD.sub("; ", span.text), texts).split())
+    return Statement(shown, 1.0, (span.citation(),))
+
+
+def _sentences(passage: Document) -> list[str]:
+    return [sentence.text for sentence in passage.metadata["sentences"]]

@@ -1,6 +1,8 @@
 """A query comes in; a drafted answer and the passages that the model read for it go out: RetrievalQA's contract."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -9,28 +11,57 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import (
+    Runnable,
+    RunnableBranch,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnablePassthrough,
+)
 from langchain_core.runnables.base import RunnableBindingBase
 
 from chains.passages import is_wide, narrowed
+from chains.text_filters import harmless
 from errors import QuestionError
 
 State = dict[str, Any]
-FENCE = '"""'
+FENCE = "fence"  # the state's key
+Show = Callable[[list[Document]], str]
+# What joins the words of datamarked passages (Spotlighting, Hines et al. 2024, arXiv 2403.14720): a character that real
+# text hardly has.
+MARK = "ˆ"
 
 
-def show_passages(passages: list[Document]) -> str:
-    """Return the passages as the model reads them: numbered, with their headings, fenced."""
+def new_fence() -> str:
+    """Return a fence that no document can have foreseen."""
+    return secrets.token_hex(4)
+
+
+def show_passages(passages: list[Document], *, fence: str, datamark: bool = False) -> str:
+    """Return the passages as the model reads them: numbered, with their headings, each in the fence of this request."""
     blocks = []
     for number, passage in enumerate(passages, 1):
-        title, text = fenced(passage.metadata.get("section", "")), fenced(passage.page_content)
-        blocks.append(f"[{number}] {title}".strip() + f"\n{FENCE}\n{text}\n{FENCE}")
+        title, text = (
+            as_quoted(each, fence=fence, datamark=datamark)
+            for each in (passage.metadata.get("section", ""), passage.page_content)
+        )
+        blocks.append(f"[{number}] {title}".strip() + f"\n<quote {fence}>\n{text}\n</quote {fence}>")
     return "\n\n".join(blocks)
 
 
-def fenced(text: str) -> str:
-    """Return the text as it stands inside a fence, which a document can't close itself."""
-    return text.replace(FENCE, "'''")
+def as_quoted(text: str, *, fence: str = "", datamark: bool = False) -> str:
+    """Return a document's text as it stands inside a fence: harmless, and unable to close it."""
+    text = harmless(text)
+    text = text.replace(fence, " ") if fence else text
+    return text.replace(MARK, "^").replace(" ", MARK) if datamark else text
+
+
+class UnmarkedParser(StrOutputParser):
+    """Give out a model's text, piece by piece, without the marks that it copied from datamarked passages."""
+
+    def parse(self, text: str) -> str:
+        """Put the spaces back."""
+        return text.replace(MARK, " ")
 
 
 class RetrievalQA(RunnableBindingBase[State, State]):
@@ -50,7 +81,9 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         prompt_tokens: int | None = None,
         count_tokens: Callable[[list[BaseMessage]], int] | None = None,
         search_key: str = "query",
-        show: Callable[[list[Document]], str] = show_passages,
+        show: Show | None = None,
+        new_fence: Callable[[], str] = new_fence,
+        datamark: bool = False,
         is_hopeless: Callable[[str, list[Document]], bool] = lambda query, passages: False,
     ) -> "RetrievalQA":
         """Build the chain.
@@ -58,43 +91,65 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         prompt: variables context and question. prompt_tokens: the longest prompt in the model's tokens, by
         `count_tokens` (default: the model's own count); passages over it are cut, then dropped, lowest rank first, and
         counted in an extra key `dropped`. search_key: the input's key that `retriever` gets. show: passages →
-        context. is_hopeless: whether the model need not be asked, the result being "".
+        context, instead of `show_passages` in a fence that `new_fence` makes for each request. datamark: whether the
+        words of the passages are joined by MARK. is_hopeless: whether the model need not be asked, the result being "".
         """
 
+        def shown(state: State) -> Show:
+            if show is None:
+                return partial(show_passages, fence=state[FENCE], datamark=datamark)
+            return lambda passages: harmless(show(passages))
+
         def fill(state: State) -> dict[str, str]:
-            return {"context": show(state["source_documents"]), "question": state["query"]}
+            return {"context": shown(state)(state["source_documents"]), "question": state["query"]}
 
         chain: Runnable[State, State] = RunnablePassthrough.assign(
-            source_documents=(itemgetter(search_key) | retriever.with_config(run_name="retrieve"))
+            source_documents=(itemgetter(search_key) | retriever.with_config(run_name="retrieve")),
+            **{FENCE: lambda state: new_fence()},
         )
         if prompt_tokens is not None:
             count = count_tokens or llm.get_num_tokens_from_messages
-            chain |= RunnableLambda(fit_prompt(prompt, prompt_tokens, count, show), name="fit")
-        write = RunnableLambda(fill) | prompt | llm | StrOutputParser()
+            chain |= RunnableLambda(fit_prompt(prompt, prompt_tokens, count, shown), name="fit")
+        write = RunnableLambda(fill) | prompt | llm | (UnmarkedParser() if datamark else StrOutputParser())
         asked = RunnableBranch(
             (lambda state: is_hopeless(state["query"], state["source_documents"]), lambda state: ""), write
         )
-        return cls(bound=chain | RunnablePassthrough.assign(result=asked.with_config(run_name="generate")))
+        written = chain | RunnablePassthrough.assign(result=asked.with_config(run_name="generate"))
+        return cls(bound=written | RunnableGenerator(_without_fence, _without_fence_async))
+
+
+def _without_fence(chunks: Iterator[State]) -> Iterator[State]:
+    """Keep the fence, which prompt and budget share, from whoever reads the state."""
+    for chunk in chunks:
+        if kept := {key: value for key, value in chunk.items() if key != FENCE}:
+            yield kept
+
+
+async def _without_fence_async(chunks: AsyncIterator[State]) -> AsyncIterator[State]:
+    async for chunk in chunks:
+        for kept in _without_fence(iter([chunk])):
+            yield kept
 
 
 def fit_prompt(
     prompt: ChatPromptTemplate,
     limit: int,
     count_tokens: Callable[[list[BaseMessage]], int],
-    show: Callable[[list[Document]], str],
+    shown: Callable[[State], Show],
 ) -> Callable[[State], State]:
     """Return a function that cuts a state's documents until the rendered prompt fits `limit` tokens.
 
     Wide passages are first cut to what was found in them, the lowest-ranked first; then documents are dropped in the
-    same order, and `dropped` added, their number. Raise QuestionError when the question alone is too long.
+    same order, and `dropped` added, their number. `shown` gives the way in which a state's passages are put in the
+    prompt. Raise QuestionError when the question alone is too long.
     """
 
-    def tokens(query: str, passages: list[Document]) -> int:
-        return count_tokens(prompt.format_messages(context=show(passages), question=query))
+    def tokens(state: State, passages: list[Document]) -> int:
+        return count_tokens(prompt.format_messages(context=shown(state)(passages), question=state["query"]))
 
     def fit(state: State) -> State:
         kept = list(state["source_documents"])
-        while (size := tokens(state["query"], kept)) > limit:
+        while (size := tokens(state, kept)) > limit:
             if not kept:
                 reason = f"it takes {size} tokens with its prompt; the model has room for {limit}"
                 raise QuestionError(f"{state['query'][:60]}…", reason, "ask shorter or raise RAG_CONTEXT_TOKENS")

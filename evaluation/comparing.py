@@ -110,15 +110,13 @@ def compare(a: Scores, b: Scores, rows: tuple[Rows, Rows] | None = None) -> list
 def _paired(a: Rows, b: Rows) -> dict[str, Paired]:
     """Return each metric's shares in the rows of both, in one order."""
     lost = sorted(a.keys() ^ b.keys())
+    remedy = "evaluate both on the same questions"
     if lost:
-        side = "second" if lost[0] in a else "first"
-        reason = f"{len(lost)} questions have a row in one file only, such as {lost[0]}, not in the {side}"
-        raise EvaluationError("the rows", reason, "evaluate both on the same questions")
+        count = "1 question has" if len(lost) == 1 else f"{len(lost)} questions have"
+        raise EvaluationError("the rows", f"{count} a row in one file only: {', '.join(lost[:3])}", remedy)
     changed = next((id_ for id_ in a if a[id_]["question"] != b[id_]["question"]), None)
     if changed is not None:
-        raise EvaluationError(
-            "the rows", f"{changed} is another question in each", "evaluate both on the same questions"
-        )
+        raise EvaluationError("the rows", f"{changed} is another question in each", remedy)
     told = [(shares(a[id_]), shares(b[id_])) for id_ in a]
     return {name: ([one[name] for one, _ in told], [two[name] for _, two in told]) for name in told[0][0]}
 
@@ -126,12 +124,13 @@ def _paired(a: Rows, b: Rows) -> dict[str, Paired]:
 def _compared(name: str, a: float | None, b: float | None, paired: Paired | None) -> Compared:
     if a is None or b is None:
         return Compared(name, a, b, worse=a is not None)
-    loss = (b - a) if is_harm(name) else (a - b)
+    difference = round(b - a, 4)
+    loss = difference if is_harm(name) else -difference
     if paired is None:
-        return Compared(name, a, b, round(b - a, 4), worse=loss > (SLOWER * a if is_speed(name) else TOLERANCE))
+        return Compared(name, a, b, difference, worse=loss > (SLOWER * a if is_speed(name) else TOLERANCE))
     found = paired_ratios(paired[1], paired[0])
     low, high = round(found.low, 4), round(found.high, 4)
-    return Compared(name, a, b, round(b - a, 4), low, high, found.beyond_noise, worse=found.beyond_noise and loss > 0)
+    return Compared(name, a, b, difference, low, high, found.beyond_noise, worse=found.beyond_noise and loss > 0)
 
 
 def is_speed(name: str) -> bool:

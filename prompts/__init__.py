@@ -15,6 +15,8 @@ VARIABLES = {
     "hyde": {"question"},
     "make_questions": {"passage"},
     "multi_query": {"question"},
+    "refine": {"context", "summary", "words"},
+    "summary": {"context", "words"},
 }
 PART = re.compile(r"^--- (system|human|ai) ---$", re.MULTILINE)
 

@@ -22,6 +22,7 @@ OURS = {*PACKAGES, *TOP}
 FILES = sorted([*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).glob("**/*.py"))])
 CORE = {
     "main",
+    "evaluations",
     "experiments",
     "options",
     "terminal",
@@ -29,6 +30,7 @@ CORE = {
     "ingestion",
     "pipeline",
     "searching",
+    "surveying",
     "explaining",
     "remedies",
     "settings",
@@ -58,6 +60,7 @@ MAY_IMPORT = {
     "remedies": {"searching", "loaders", "chains", "settings"},
     "explaining": {"remedies", "loaders", "chains", "words"},
     "pipeline": {"searching", "loaders", "chains", "prompts", "models", "settings", "errors"},
+    "surveying": {"pipeline", "searching", "loaders", "chains", "prompts", "settings", "errors"},
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
     "health": {"ingestion", "pipeline", "loaders", "chains", "models", "settings", "errors"},
     "evaluation": {
@@ -66,6 +69,7 @@ MAY_IMPORT = {
         "searching",
         "loaders",
         "chains",
+        "models",
         "settings",
         "errors",
         "prompts",
@@ -75,7 +79,8 @@ MAY_IMPORT = {
     "training": {"pipeline", "searching", "chains", "settings", "errors"},
     "terminal": {"chains", "loaders"},
     "tables": {"terminal", "chains"},
-    "experiments": {"evaluation", "training", "options", "tables", "terminal", "settings", "errors"},
+    "evaluations": {"evaluation", "options", "tables", "terminal", "settings", "errors"},
+    "experiments": {"evaluations", "evaluation", "training", "options", "tables", "terminal", "settings"},
     "options": {"loaders"},
     "main": OURS - {"main"},
 }
@@ -124,7 +129,7 @@ def test_only_main_and_what_it_prints_with_print_and_exit(path: Path) -> None:
     forbidden = {"print", "exit", "quit", "sys.exit", "os._exit", "input", "sys.stdout.write", "sys.stderr.write"}
     assert not forbidden & set(called(path))
     assert "rich" not in {module.partition(".")[0] for module in imported(path)}
-    commands = ("options.py", "experiments.py")
+    commands = ("options.py", "evaluations.py", "experiments.py")
     assert path.name in commands or "typer" not in {module.partition(".")[0] for module in imported(path)}
 
 
@@ -132,13 +137,13 @@ def test_settings_are_constructed_in_one_function() -> None:
     users = {str(f.relative_to(ROOT)) for f in FILES for call in called(f) if call in ("Settings", "settings.Settings")}
     assert users == {"settings.py"}
     loaders = {part(f) for f in FILES for call in called(f) if call.rpartition(".")[2] == "load_settings"}
-    assert loaders <= {"main", "experiments"}
+    assert loaders <= {"main", "evaluations", "experiments"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_no_module_is_too_long_to_read_at_a_sitting(path: Path) -> None:
     name, lines = str(path.relative_to(ROOT)), len(path.read_text(encoding="utf-8").splitlines())
-    limit = 360 if name == "main.py" else 260
+    limit = {"main.py": 360, "settings.py": 360}.get(name, 260)  # lists: of commands, of knobs
     assert lines <= limit or name in TOO_LONG
 
 

@@ -26,12 +26,15 @@ COMMANDS = (
     (),
     ("ingest",),
     ("ask",),
+    ("summarise",),
     ("chat",),
     ("search",),
     ("documents",),
     ("documents", "remove"),
     ("evaluate",),
     ("evaluate", "retrieval"),
+    ("evaluate", "answers"),
+    ("evaluate", "compare"),
     ("tune",),
     ("doctor",),
 )
@@ -368,6 +371,36 @@ def test_evaluate_of_a_folder_that_is_none_is_refused(fresh: Clone, tmp_path: Pa
     refused(fresh("evaluate", "retrieval", str(tmp_path / "none")), "none/corpus.jsonl", "BEIR")
 
 
+def test_evaluate_answers_prints_scores_and_keeps_to_bounds(clone: Clone, tmp_path: Path) -> None:
+    questions = [
+        {"id": "k", "question": QUESTION, "answers": ["3 litres"], "answerable": True},
+        {"id": "n", "question": "Who painted the chapel's ceiling?", "answers": [], "answerable": False},
+    ]
+    path, rows = tmp_path / "q.jsonl", tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, questions)))
+    done = clone("evaluate", "answers", str(path), "--rows", str(rows), "--json", RAG_ANSWER_STYLE="quote")
+    assert (done.status, done.err) == (0, "")
+    assert (done.json["contains"], done.json["refusal_recall"]) == (1.0, 1.0)
+    assert len(rows.read_text().splitlines()) == 2
+    scores = tmp_path / "a.json"
+    scores.write_text(done.out)
+    again = ("evaluate", "answers", str(path), "--no-regression", str(scores), "--fail-below")
+    done = clone(*again, "contains=0.9", RAG_ANSWER_STYLE="quote")
+    assert (done.status, done.err) == (0, "")
+    assert "citation_precision  1.0" in done.out
+    done = clone(*again, "f1=0.9", RAG_ANSWER_STYLE="quote")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert re.match(r"scores: f1 0\.\d+ is under 0\.9\. ", done.err)
+    done = clone("evaluate", "compare", str(scores), str(scores))
+    assert (done.status, done.err) == (0, "")
+    assert re.search(r"contains +\| 1.0000 +\| 1.0000 +\| \+0.0000 +\| \+0.0000 … \+0.0000 \| no ", done.out)
+    assert clone("evaluate", "compare", str(scores), str(scores), "--json").json["settings"] == {}
+    assert "is under 0.9" in clone("evaluate", "compare", str(scores), "--fail-below", "f1=0.9").err
+    assert clone("evaluate", "compare", str(scores), "--fail-below", "f1").status == 1
+    paths = ("--documents", str(clone.folder), "--given-paragraphs", str(rows))
+    assert clone("evaluate", "answers", str(path), *paths).status == 1
+
+
 def test_tune_says_so_where_nothing_is_better(clone: Clone, tmp_path: Path) -> None:
     path = tmp_path / "questions.jsonl"
     row = json.dumps({"question": QUESTION, "source": "kettle.md"})
@@ -630,7 +663,7 @@ def test_without_the_leaf_evaluation_a_question_is_answered(clone: Clone, withou
     assert json.loads(done.stdout)["sources"][0]["text"] == "The kettle Orion holds 3 litres of water."
 
 
-@pytest.mark.parametrize("command", [("evaluate", "retrieval"), ("tune",)])
+@pytest.mark.parametrize("command", [("evaluate", "retrieval"), ("evaluate", "answers"), ("tune",)])
 def test_without_the_leaf_evaluation_its_commands_name_the_missing_part(
     command: tuple[str, ...], without_evaluation: Path
 ) -> None:

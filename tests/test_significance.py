@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from evaluation.significance import LEAST_QUERIES, paired_bootstrap
+from evaluation.significance import LEAST_QUERIES, paired_bootstrap, paired_ratios
 
 
 def test_the_interval_is_that_of_all_resamples() -> None:
@@ -50,3 +50,24 @@ def test_equal_scores_differ_in_nothing() -> None:
 def test_a_handful_of_queries_tells_nothing(count: int) -> None:
     assert not paired_bootstrap(np.ones(count), np.zeros(count)).beyond_noise
     assert paired_bootstrap(np.ones(LEAST_QUERIES), np.zeros(LEAST_QUERIES)).beyond_noise
+
+
+def test_ratios_over_one_each_are_the_means() -> None:
+    random = np.random.default_rng(6)
+    scores, baseline = random.random(50), random.random(50)
+    ones = paired_ratios([(s, 1) for s in scores], [(b, 1) for b in baseline])
+    means = paired_bootstrap(scores, baseline)
+    assert (ones.mean, ones.low, ones.high) == pytest.approx((means.mean, means.low, means.high))
+    idle = paired_ratios([*((s, 1) for s in scores), (0, 0)], [*((b, 1) for b in baseline), (0, 0)])
+    assert idle == ones, "a query that neither counts changes nothing"
+
+
+def test_the_interval_of_ratios_is_that_of_all_resamples() -> None:
+    scores, baseline = [(2, 3), (0, 1), (1, 1), (1, 2)], [(1, 1), (0, 2), (1, 1), (0, 1)]
+    ratios = []
+    for drawn in product(range(4), repeat=4):
+        one, two = (np.array([each[n] for n in drawn]).sum(axis=0) for each in (scores, baseline))
+        ratios.append(one[0] / one[1] - two[0] / two[1])
+    found = paired_ratios(scores, baseline)
+    assert found.mean == pytest.approx(4 / 7 - 2 / 5)
+    assert (found.low, found.high) == pytest.approx(np.percentile(ratios, (2.5, 97.5), method="inverted_cdf"), abs=1e-9)

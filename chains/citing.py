@@ -1,0 +1,77 @@
+"""A statement and passages come in; the stretches of the passages that say the same go out, to be cited."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from langchain_core.documents import Document
+
+from chains.answers import Citation
+from chains.evidence import Sentence
+from chains.facts import is_negated, names, numbers, unheld
+from words import content_words
+
+
+@dataclass(frozen=True)
+class Span:
+    """A sentence of a passage, or two neighbours: n is the passage's number, from 1, start a place in its document."""
+
+    n: int
+    passage: Document
+    start: int
+    line: int | None
+    text: str
+
+    @cached_property
+    def words(self) -> set[str]:
+        """Return its words."""
+        return content_words(self.text)
+
+    def citation(self) -> Citation:
+        """Return the span as a citation."""
+        at = self.passage.metadata
+        return Citation(self.n, at["source"], at["page"], self.line, self.start, self.start + len(self.text), self.text)
+
+
+def span_of(n: int, passage: Document, first: Sentence, last: Sentence | None = None) -> Span:
+    """Return the stretch of a passage from one of its sentences to another, what is between them included."""
+    text = first.text
+    if last:
+        begin = passage.metadata["start"]
+        text = passage.page_content[first.start - begin : last.start + len(last.text) - begin]
+    return Span(n, passage, first.start, first.line, text)
+
+
+def spans(passages: Sequence[Document]) -> Iterator[Span]:
+    """Yield each sentence of the passages, then each with the one after it."""
+    for n, passage in enumerate(passages, 1):
+        sentences = passage.metadata["sentences"]
+        yield from (span_of(n, passage, sentence) for sentence in sentences)
+        yield from (span_of(n, passage, one, two) for one, two in pairwise(sentences))
+
+
+def supporting(
+    statement: str, question: str, found: Sequence[Span], *, marked: frozenset[int] = frozenset(), least: float = 0.0
+) -> list[Span]:
+    """Return the spans to cite for a statement, the best first, none where none supports it; one a passage.
+
+    Such a span holds all names and numbers of the statement that the question does not, the same negation, and at least
+    the share `least` of its other words. The best holds most; beside it stand those that hold as much, and those of the
+    passages in `marked`, which the statement itself names.
+    """
+    words = content_words(statement) - content_words(question)
+    if not words:
+        return []  # what only repeats the question says nothing
+    named = names(statement, firsts=True) - names(question, firsts=True) - content_words(question)
+    stated = {number: units for number, units in numbers(statement).items() if number not in numbers(question)}
+    negated = is_negated(statement)
+    best: dict[int, tuple[float, Span]] = {}
+    for span in found:
+        share = len(words & span.words) / len(words)
+        if share <= max(best[span.n][0] if span.n in best else 0.0, least - 1e-9) or not named <= span.words:
+            continue
+        if is_negated(span.text) == negated and not unheld(stated, numbers(span.text)):
+            best[span.n] = (share, span)
+    ranked = sorted(best.values(), key=lambda each: -each[0])
+    return [span for share, span in ranked if share == ranked[0][0] or span.n in marked]

@@ -1,0 +1,113 @@
+"""Settings and an open index come in; the chains that read whole documents, to answer or to summarise, go out.
+
+question → correct → every document: best passages → sentences → holds it? → count, list, compare   `open_survey`
+sources → every passage → central sentences, or windows → model → check                             `open_summary`
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from langchain_core.documents import Document
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import Runnable, RunnableLambda
+
+from chains.coverage import WholeAnswer
+from chains.evidence import build_highlighter
+from chains.faithful import draft_sentences
+from chains.retrieval_qa import new_fence, show_passages
+from chains.sufficiency import lacks_evidence
+from chains.summarising import Writer, build_summary
+from chains.survey import build_survey
+from errors import QuestionError
+from loaders.contents import passages_of, sources_to_read
+from loaders.filters import Filter, parse_filter
+from pipeline import ChatModel, open_model
+from prompts import load_prompt
+from searching import Index, build_rewriter
+from settings import Settings
+
+Survey = Runnable[dict[str, Any], WholeAnswer]
+METHODS = ("map-reduce", "refine")
+
+
+def build_whole_search(settings: Settings, index: Index, where: Filter | None = None) -> Survey:
+    """Return the chain that reads every document allowed: {"question", "history"} → an answer from all of them.
+
+    No model is asked. `stream` yields the answer so far again and again.
+    """
+    catalog = index.store.catalog
+    sources = sources_to_read(catalog, where)
+    counts = catalog.chunk_counts()
+
+    def keyword(query: str) -> dict[str, float]:
+        return dict(catalog.search_keywords(query, limit=sum(all_ for all_, _ in counts.values())))
+
+    survey = build_survey(
+        sources=sources,
+        passages=sum(counts[source][0] for source in sources),
+        read=partial(_read, index),
+        embed=index.embed,
+        keyword=keyword,
+        keyword_weight=settings.keyword_weight,
+        highlight=build_highlighter(index.embeddings),
+        lacks=partial(lacks_evidence, least_evidence=settings.least_evidence),
+    )
+    return build_rewriter(settings, index) | RunnableLambda(lambda queries: queries[0].text) | survey
+
+
+@contextmanager
+def open_summary(
+    settings: Settings, index: Index, *, most_words: int, method: str = "map-reduce"
+) -> Iterator[Runnable[Sequence[str], WholeAnswer]]:
+    """Open the chain from sources to their summary, and free its model in the end.
+
+    The model writes where RAG_ANSWER_STYLE=write, or with auto if it has the weights for it; otherwise the documents'
+    most central sentences are the summary.
+    """
+
+    def embed(texts: list[str]) -> np.ndarray:
+        return np.asarray(index.embeddings.embed_documents(texts))
+
+    build = partial(build_summary, read=partial(_read, index), embed=embed, most_words=most_words)
+    if settings.answer_style in ("quote", "brief"):
+        yield build()
+        return
+    with open_model(settings) as model:
+        writes = settings.answer_style == "write" or not model.is_small
+        yield build(writer=_writer(settings, model, most_words, method) if writes else None)
+
+
+def matching_sources(index: Index, source: str) -> list[str]:
+    """Return the indexed documents that a path, a name or a glob means; raise QuestionError if there are none."""
+    found = sources_to_read(index.store.catalog, parse_filter([source]))
+    if not found:
+        raise QuestionError(source, "no indexed document is called so", "`python main.py documents` lists them")
+    return found
+
+
+def _read(index: Index, source: str) -> tuple[list[Document], np.ndarray]:
+    passages = passages_of(index.store.catalog, source)
+    return passages, index.store.vectors_of([str(passage.id) for passage in passages])
+
+
+def _writer(settings: Settings, model: ChatModel, most_words: int, method: str) -> Writer:
+    """Return the model as the summary needs it: the longest prompt leaves room for twice as many tokens as words."""
+    refine = method == "refine"
+    answer_tokens = max(2 * most_words, settings.max_answer_tokens)
+    prompts = {False: load_prompt("summary"), True: load_prompt("refine")}
+    llm, fence = model.llm.bind(max_tokens=answer_tokens), new_fence()
+
+    def messages(passages: Sequence[Document], before: str, words: int) -> Any:
+        values = {"context": show_passages(list(passages), fence=fence), "words": words}
+        return prompts[bool(before)].format_messages(**values, **({"summary": before} if before else {}))
+
+    def write(passages: Sequence[Document], before: str, words: int) -> list[str]:
+        return draft_sentences((llm | StrOutputParser()).invoke(messages(passages, before, words)))
+
+    def fits(passages: Sequence[Document], before: str, words: int) -> bool:
+        return model.count_tokens(messages(passages, before, words)) <= model.context_tokens - answer_tokens
+
+    return Writer(write, fits, settings.least_support, refine)
