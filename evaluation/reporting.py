@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -12,35 +11,26 @@ from typing import Any
 import numpy as np
 
 from errors import EvaluationError, one_line
-from evaluation.runs import percentiles
+from evaluation.answer_metrics import Row, summarise
+from evaluation.comparing import read_answer_rows
 from evaluation.significance import LEAST_QUERIES, paired_bootstrap
 
-Row = Mapping[str, Any]
 BINS = 10
 WORST = 12  # cases of each kind
 BARS = 20  # of the histogram
-NEEDED = ("id", "question", "answerable", "answer", "abstained", "sufficiency", "f1", "contains", "milliseconds")
+NEEDED = ("id", "question", "answer", "sufficiency", "milliseconds")
 REMEDY = "give the file that `evaluate answers --rows FILE` writes"
 COMPARED = ("right", "contains", "f1", "exact_match", "rouge_l", "milliseconds")
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Read the JSON lines that `evaluate answers --rows` writes; raise EvaluationError that names the row."""
-    rows, number = [], 0
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if line.strip():
-                row = json.loads(line)
-                if missing := [key for key in NEEDED if key not in row]:
-                    raise EvaluationError(f"{path}, row {number}", f"it has no {', '.join(missing)}", REMEDY)
-                float(row["sufficiency"]), float(row["milliseconds"])
-                rows.append(row)
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(path, one_line(error), REMEDY) from None
-    except (ValueError, TypeError) as error:
-        raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", REMEDY) from None
+def read_rows(path: Path) -> list[Row]:
+    """Read the JSON lines that `evaluate answers --rows` writes; raise EvaluationError that names what is amiss."""
+    rows = list(read_answer_rows(path).values())
     if not rows:
         raise EvaluationError(path, "it is empty", REMEDY)
+    for number, row in enumerate(rows, 1):
+        if missing := [name for name in NEEDED if row.get(name) is None]:
+            raise EvaluationError(f"{path}, row {number}", f"it has no {', '.join(missing)}", REMEDY)
     return rows
 
 
@@ -82,7 +72,7 @@ def report(rows: Sequence[Row], against: Sequence[Row] = (), scores: Mapping[str
         "types": by_type(rows, against),
         "reliability": reliability(rows),
         "risk": risk_coverage(rows),
-        "latency": histogram(milliseconds) | percentiles(milliseconds),
+        "latency": histogram(milliseconds),
         "worst": worst(rows),
         "against": compared(rows, against),
     }
@@ -90,23 +80,15 @@ def report(rows: Sequence[Row], against: Sequence[Row] = (), scores: Mapping[str
 
 def is_right(row: Row) -> bool:
     """Tell whether an answerable question got an answer that holds a reference, an unanswerable one a refusal."""
-    if row["answerable"] is False:
+    if not row["answerable"]:
         return bool(row["abstained"])
     return bool(row["contains"]) and not row["abstained"]
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return the figures that the rows alone tell; null where there is nothing to take the mean of."""
-    asked = [row for row in rows if row["answerable"] is not False]
-    refused = [row for row in rows if row["abstained"]]
-    unanswerable = [row for row in rows if row["answerable"] is False]
-    figures: dict[str, Any] = {"questions": len(rows), "answerable": len(asked)}
-    figures["right"] = _mean(is_right(row) for row in rows)
-    for name in ("exact_match", "f1", "rouge_l", "contains"):
-        figures[name] = _mean(0.0 if row["abstained"] else row.get(name) for row in asked)
-    figures["refusal_precision"] = _mean(row["answerable"] is False for row in refused)
-    figures["refusal_recall"] = _mean(row["abstained"] for row in unanswerable)
-    return figures
+    """Return the figures that the rows alone tell, those of `evaluate answers` among them."""
+    counts = {"questions": len(rows), "answerable": sum(map(bool, (row["answerable"] for row in rows)))}
+    return counts | {"right": _mean(map(is_right, rows))} | summarise(rows)
 
 
 def by_type(rows: Sequence[Row], against: Sequence[Row] = ()) -> list[dict[str, Any]]:
@@ -114,7 +96,7 @@ def by_type(rows: Sequence[Row], against: Sequence[Row] = ()) -> list[dict[str, 
     names = dict.fromkeys(_type(row) for row in rows)
     return [
         {"type": name, "questions": len(own), "right": _mean(map(is_right, own))}
-        | {"f1": _mean(row["f1"] for row in own if row["answerable"] is not False)}
+        | {"f1": _mean(row["f1"] for row in own if row["answerable"])}
         | {"against": _mean(is_right(row) for row in against if _type(row) == name)}
         for name in names
         for own in [[row for row in rows if _type(row) == name]]
@@ -128,7 +110,7 @@ def reliability(rows: Sequence[Row], bins: int = BINS) -> dict[str, Any]:
     calibration error: the mean distance of the two, weighted by questions (Guo and others 2017, arXiv 1706.04599).
     """
     told = np.array([float(row["sufficiency"]) for row in rows])
-    truth = np.array([row["answerable"] is not False for row in rows], dtype=float)
+    truth = np.array([row["answerable"] for row in rows], dtype=float)
     places = np.minimum((told * bins).astype(int), bins - 1)
     found = [
         {"told": float(told[at].mean()), "true": float(truth[at].mean()), "questions": int(at.sum())}
@@ -156,15 +138,16 @@ def risk_coverage(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def histogram(values: Sequence[float], bars: int = BARS) -> dict[str, Any]:
-    """Return the counts of values in bars of equal width from 0 to the largest, and that width."""
+    """Return the counts of values in bars of equal width from 0 to the largest, that width, and two percentiles."""
     top = max(values) or 1.0
     counts, _ = np.histogram(values, bins=bars, range=(0, top))
-    return {"counts": [int(count) for count in counts], "width": top / bars, "top": top}
+    p50, p95 = (float(cut) for cut in np.percentile(values, (50, 95)))
+    return {"counts": [int(count) for count in counts], "width": top / bars, "top": top, "p50": p50, "p95": p95}
 
 
 def worst(rows: Sequence[Row], most: int = WORST) -> list[dict[str, Any]]:
     """Return what went wrong, by kind: the worst answers first, then the surest of wrong answers and refusals."""
-    asked = [row for row in rows if row["answerable"] is not False]
+    asked = [row for row in rows if row["answerable"]]
     wrong = [row for row in asked if not row["abstained"] and not is_right(row)]
     kinds = {
         "Answers without the reference": sorted(wrong, key=lambda row: (row["f1"] or 0, -row["sufficiency"])),
@@ -172,7 +155,7 @@ def worst(rows: Sequence[Row], most: int = WORST) -> list[dict[str, Any]]:
             (row for row in asked if row["abstained"]), key=lambda row: row["sufficiency"]
         ),
         "Answered, though the documents do not": sorted(
-            (row for row in rows if row["answerable"] is False and not row["abstained"]),
+            (row for row in rows if not row["answerable"] and not row["abstained"]),
             key=lambda row: -row["sufficiency"],
         ),
     }
@@ -231,7 +214,7 @@ def _value(row: Row, name: str) -> float | None:
 
 
 def _type(row: Row) -> str:
-    return str(row.get("type") or ("unanswerable" if row["answerable"] is False else "answerable"))
+    return str(row.get("type") or ("unanswerable" if not row["answerable"] else "answerable"))
 
 
 def _mean(values: Any) -> float | None:
