@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 
+from chains.queries import Turn
 from chains.rag import check_question
 from errors import EvaluationError, QuestionError, one_line
 from evaluation.collection import read_rows
@@ -19,7 +20,10 @@ REMEDY = (
 
 
 class Case(NamedTuple):
-    """A question with the answers that are right, none where it has none, its kind, and the paragraph it is about."""
+    """A question with the answers that are right, none where it has none, its kind, and the paragraph it is about.
+
+    history: what was said before, where it is a follow-up.
+    """
 
     row: int
     id: str
@@ -28,12 +32,13 @@ class Case(NamedTuple):
     answerable: bool
     type: str | None
     para_id: str | None
+    history: tuple[Turn, ...] = ()
 
 
 def read_cases(path: Path, *, longest: int) -> list[Case]:
-    """Read JSON lines {id, question, answers, answerable, type?, para_id?}; without an id a row's number is its id.
+    """Read JSON lines {id, question, answers, answerable, type?, para_id?, history?}.
 
-    longest: characters of a question. Raise EvaluationError that names the row.
+    Without an id a row's number is its id. longest: characters of a question. Raise EvaluationError that names the row.
     """
     found: dict[str, Case] = {}
     number = 0
@@ -68,7 +73,8 @@ def _question(row: dict[str, Any], number: int, longest: int) -> Case:
     type_, para_id = (None if row.get(key) is None else str(row[key]) for key in ("type", "para_id"))
     question = check_question(row["question"], longest)
     id_ = str(number if row.get("id") is None else row["id"])
-    return Case(number, id_, question, tuple(answers) if answerable else (), answerable, type_, para_id)
+    history = tuple(Turn(question=str(t["question"]), answer=str(t["answer"])) for t in row.get("history") or ())
+    return Case(number, id_, question, tuple(answers) if answerable else (), answerable, type_, para_id, history)
 
 
 def sampled(questions: Sequence[Case], limit: int | None) -> list[Case]:

@@ -74,7 +74,7 @@ def evaluate_answers(
             answer = stack.enter_context(_over_paragraphs(settings, paragraphs))
         else:
             answer = stack.enter_context(_over_index(settings, documents, on_progress, on_note))
-        answer(cases[0]._replace(question="warm-up"))
+        answer(cases[0]._replace(question="warm-up", history=()))
         rows = []
         for case in cases:
             rows.append(_row(case, *answer(case)))
@@ -134,7 +134,7 @@ def _over_index(
             for problem in (*report.failed, *report.partial):
                 on_note(f"{problem.source}: {problem.reason}")
         with open_index(settings) as index, open_chain(settings, index) as chain:
-            yield lambda case: _ask(chain, case.question)
+            yield lambda case: _ask(chain, case)
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _over_paragraphs(settings: Settings, paragraphs: dict[str, Document]) -> Ite
     def answer(case: Case) -> tuple[Answer, list[str]]:
         found = paragraphs[case.id]
         given[:] = [found.model_copy(update={"metadata": dict(found.metadata)})]  # the chain writes into it
-        return _ask(chain, case.question)
+        return _ask(chain, case)
 
     with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
         # an index without documents: no word of theirs is known, so no question is corrected
@@ -160,9 +160,9 @@ def _over_paragraphs(settings: Settings, paragraphs: dict[str, Document]) -> Ite
             yield answer
 
 
-def _ask(chain: Chain, question: str) -> tuple[Answer, list[str]]:
+def _ask(chain: Chain, case: Case) -> tuple[Answer, list[str]]:
     reader = Reader()
-    *_, answer = stream_answer(chain, question, trace=reader)
+    *_, answer = stream_answer(chain, case.question, case.history, trace=reader)
     assert isinstance(answer, Answer)  # noqa: S101  (what stream_answer promises)
     return answer, reader.contexts
 

@@ -80,5 +80,10 @@ def read_names(read: Reading, cases: Cases, facts: Sequence[Fact]) -> list[str]:
         name: f"the {name}" if found[f"the {name}"] > found[name] else name for name in found
     }  # as it mostly stands
     seen = [bare[name].rstrip(".,'’") for name, times in found.items() if times > 1 and len(name) > 3]
-    subjects = [fact.subject for fact in facts if fact.subject and cases.is_name(fact.subject.split()[0])]
+    subjects = [fact.subject for fact in facts if _is_named(fact.subject.split(), cases)]
     return list(dict.fromkeys([*subjects, *seen]))[:MOST_NAMES]
+
+
+def _is_named(subject: Sequence[str], cases: Cases) -> bool:
+    """Tell whether a subject is a name or ends in one: Falcon-7B, the kettle Orion."""
+    return bool(subject) and (cases.is_name(subject[0]) or (len(subject) < 5 and cases.is_name(subject[-1])))

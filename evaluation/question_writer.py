@@ -30,7 +30,7 @@ class Written(BaseModel):
 def written(llm: BaseChatModel, proofs: Iterable[Proof], *, most: int) -> Iterator[Candidate]:
     """Yield what the model asks about `most` sentences, where the answer is in the sentence's own words."""
     ask = load_prompt("make_questions") | llm.with_structured_output(Written).bind(max_tokens=MOST_TOKENS)
-    told = (proof for proof in proofs if len(proof.passage) >= 2 * SHORTEST)
+    told = (proof for proof in proofs if len(proof.passage) >= SHORTEST)
     for _, proof in zip(range(most), told, strict=False):
         try:
             found = Written.model_validate(ask.invoke({"passage": proof.passage.replace(FENCE, "'''")}))
