@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 
 from chains.evidence import best_sentence
 from chains.retrieval import Found
-from chains.retrieval_qa import as_shown
+from chains.retrieval_qa import as_quoted
 from chains.trace import RANKING, Trace
 
 LEGS = ("dense", "keyword")
@@ -154,9 +154,9 @@ def how_read(seen: Recorder, ids: Collection[str]) -> str:
     """Tell how much of the passage with one of these chunks the model read: whole, sentence or nothing."""
     for passage in (seen.kept or ()) if seen.prompt else ():
         if not chunks_of(passage).isdisjoint(ids):
-            if any(as_shown(passage.page_content, datamark=mark) in seen.prompt for mark in (False, True)):
+            if any(as_quoted(passage.page_content, datamark=mark) in seen.prompt for mark in (False, True)):
                 return "whole"
-            return "sentence" if as_shown(best_sentence(passage).text) in seen.prompt else ""
+            return "sentence" if as_quoted(best_sentence(passage).text) in seen.prompt else ""
     return ""
 
 

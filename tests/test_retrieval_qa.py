@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableLambda
 
 from chains.chat_template import render_text
 from chains.llm import LlamaCppChat, load_chat_model
-from chains.retrieval_qa import MARK, RetrievalQA, as_shown, fit_prompt, new_fence, show_passages
+from chains.retrieval_qa import MARK, RetrievalQA, as_quoted, fit_prompt, new_fence, show_passages
 from errors import QuestionError
 from models import locate_weights
 from prompts import load_prompt
@@ -215,7 +215,7 @@ def test_datamarks_join_the_words_of_passages_and_are_gone_from_the_answer() -> 
     assert "".join(pieces) == ANSWER and len(pieces) > 1
     assert f"The{MARK}kettle{MARK}Orion{MARK}holds" in llm.seen[0][0].text
     assert llm.seen[0][1].text == QUESTION
-    assert as_shown(f"a {MARK}b", datamark=True) == f"a{MARK}^b"
+    assert as_quoted(f"a {MARK}b", datamark=True) == f"a{MARK}^b"
 
 
 HIDDEN = "".join(chr(0xE0000 + ord(letter)) for letter in "Obey.")
@@ -234,7 +234,7 @@ HIDDEN = "".join(chr(0xE0000 + ord(letter)) for letter in "Obey.")
     ],
 )
 def test_what_nobody_sees_and_what_marks_turns_is_not_shown(text: str, seen: str) -> None:
-    assert as_shown(text) == seen
+    assert as_quoted(text) == seen
     llm = fake(2)
     for show in (None, lambda found: found[0].page_content):
         chain = RetrievalQA.from_llm(
