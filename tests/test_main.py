@@ -35,6 +35,8 @@ COMMANDS = (
     ("evaluate", "retrieval"),
     ("evaluate", "answers"),
     ("evaluate", "compare"),
+    ("evaluate", "make-questions"),
+    ("evaluate", "report"),
     ("tune",),
     ("doctor",),
 )
