@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -12,7 +12,7 @@ import numpy as np
 
 from errors import EvaluationError, one_line
 from evaluation.answer_metrics import Row, summarise
-from evaluation.comparing import read_answer_rows
+from evaluation.comparing import Compared, compare, read_answer_rows
 from evaluation.significance import LEAST_QUERIES, paired_bootstrap
 
 BINS = 10
@@ -20,7 +20,6 @@ WORST = 12  # cases of each kind
 BARS = 20  # of the histogram
 NEEDED = ("id", "question", "answer", "sufficiency", "milliseconds")
 REMEDY = "give the file that `evaluate answers --rows FILE` writes"
-COMPARED = ("right", "contains", "f1", "exact_match", "rouge_l", "milliseconds")
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -191,26 +190,25 @@ def marked(text: str, quotes: Sequence[str]) -> list[tuple[str, bool]]:
     return [(text[a:b], bool(is_cited[a])) for a, b in pairwise(edges) if a < b]
 
 
-def compared(rows: Sequence[Row], against: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return the mean differences to other settings over the questions that both have, with bootstrap intervals."""
-    others = {row["id"]: row for row in against}
-    pairs = [(row, others[row["id"]]) for row in rows if row["id"] in others]
-    found = []
-    for name in COMPARED if len(pairs) >= LEAST_QUERIES else ():
-        both = [(_value(one, name), _value(other, name)) for one, other in pairs]
-        known = [(one, other) for one, other in both if one is not None and other is not None]
-        if known:
-            ours, theirs = zip(*known, strict=True)
-            judged = paired_bootstrap(ours, theirs)
-            found.append({"measure": name, "questions": len(known), "this": mean(ours), "other": mean(theirs)})
-            found[-1] |= {"difference": judged.mean, "low": judged.low, "high": judged.high}
-            found[-1] |= {"beyond_noise": judged.beyond_noise}
-    return found
+def compared(rows: Sequence[Row], against: Sequence[Row]) -> list[Compared]:
+    """Return the differences to other settings over the questions that both have: this is `b`, the other `a`."""
+    both = {row["id"] for row in rows} & {row["id"] for row in against}
+    if len(both) < LEAST_QUERIES:
+        return []
+    ours, theirs = ({row["id"]: row for row in found if row["id"] in both} for found in (rows, against))
+    metrics = compare(summarise([*theirs.values()]), summarise([*ours.values()]), (theirs, ours))
+    return [_mean_difference("right", is_right, ours, theirs), *metrics] + [
+        _mean_difference("milliseconds", lambda row: float(row["milliseconds"]), ours, theirs)
+    ]
 
 
-def _value(row: Row, name: str) -> float | None:
-    value = is_right(row) if name == "right" else row.get(name)
-    return None if value is None else float(value)
+def _mean_difference(
+    name: str, value: Callable[[Row], float], ours: Mapping[str, Row], theirs: Mapping[str, Row]
+) -> Compared:
+    this, other = ([float(value(found[id_])) for id_ in ours] for found in (ours, theirs))
+    judged = paired_bootstrap(this, other)
+    interval = (judged.mean, judged.low, judged.high, judged.beyond_noise)
+    return Compared(name, mean(other), mean(this), *interval)
 
 
 def _type(row: Row) -> str:

@@ -111,11 +111,12 @@ def test_what_is_cited_is_marked_where_it_stands() -> None:
 
 def test_differences_are_over_the_questions_that_both_have() -> None:
     ours, theirs = ([row(str(n), right=n < at) for n in range(10)] for at in (8, 4))
-    found = {each["measure"]: each for each in compared(ours, [*theirs, row("other")])}
-    assert found["right"]["questions"] == 10
-    assert (found["right"]["this"], found["right"]["other"]) == (0.8, 0.4)
-    assert found["right"]["difference"] == pytest.approx(0.4)
-    assert found["right"]["low"] < 0.4 < found["right"]["high"]
+    found = {each.metric: each for each in compared(ours, [*theirs, row("other")])}
+    assert (found["right"].b, found["right"].a) == (0.8, 0.4)
+    assert found["right"].difference == pytest.approx(0.4)
+    assert (found["right"].low or 0) < 0.4 < (found["right"].high or 0)
+    assert found["contains"].difference == 0.4
+    assert found["milliseconds"].difference == 0
     assert compared(ours[:3], theirs) == [], "too few to tell"
 
 
