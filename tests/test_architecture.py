@@ -72,6 +72,7 @@ MAY_IMPORT = {
         "models",
         "settings",
         "errors",
+        "prompts",
         "sentences",
         "words",
     },
@@ -170,7 +171,7 @@ def test_pyproject_lists_exactly_the_modules_that_exist() -> None:
     inner = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("[a-z]*/**/__init__.py")}
     assert set(listed["packages"]) == {name for name in inner if name.partition(".")[0] in PACKAGES}
     assert set(PROJECT["tool"]["ruff"]["lint"]["isort"]["known-first-party"]) == OURS
-    assert set(listed["package-data"]) == {"prompts"}
+    assert set(listed["package-data"]) == {"prompts", "evaluation"}
 
 
 def names(requirements: list[str]) -> set[str]:

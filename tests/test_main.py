@@ -40,6 +40,8 @@ COMMANDS = (
     ("evaluate", "compare"),
     ("evaluate", "judge"),
     ("evaluate", "rgb"),
+    ("evaluate", "make-questions"),
+    ("evaluate", "report"),
     ("tune",),
     ("doctor",),
 )
