@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from chains.answers import Answer
-    from chains.coverage import WholeAnswer
     from chains.explain import Explanation
     from chains.queries import Turn
     from chains.trace import Trace
     from loaders.sync import SyncReport
+    from surveys.coverage import WholeAnswer
 
 out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
 

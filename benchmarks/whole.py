@@ -24,15 +24,15 @@ from langchain_core.documents import Document
 from rouge_score.rouge_scorer import RougeScorer
 
 import pipeline
-import surveying
-from chains.central import central_sentences, is_statement, unit, varied
-from chains.coverage import count_words, read_once, sentences_once
-from chains.faithful import shown_quote
-from chains.summarising import build_summary
 from loaders.contents import passages_of, sources_to_read
 from pipeline import ChatModel
 from searching import Index
 from settings import Settings, load_settings
+from surveys import wiring
+from surveys.central import central_sentences, is_statement, unit, varied
+from surveys.coverage import count_words, read_once, sentences_once
+from surveys.faithful import shown_quote
+from surveys.summarising import build_summary
 
 Made = Callable[[list[Document], np.ndarray, int], list[str]]
 ROUGE = ("rouge1", "rouge2", "rougeL")
@@ -96,7 +96,7 @@ def writing(index: Index, settings: Settings, model: ChatModel, kept: Counter[bo
         return np.asarray(index.embeddings.embed_documents(texts))
 
     def made(passages: list[Document], vectors: np.ndarray, size: int) -> list[str]:
-        writer = surveying.build_writer(settings, model, size, "map-reduce")
+        writer = wiring.build_writer(settings, model, size, "map-reduce")
         chain = build_summary(read=lambda source: (passages, vectors), embed=embed, most_words=size, writer=writer)
         statements = chain.invoke([passages[0].metadata["source"]]).statements
         kept.update(s.text not in [shown_quote(cited.text) for cited in s.citations] for s in statements)
@@ -117,7 +117,7 @@ def lexrank(vectors: np.ndarray, damping: float = 0.85, rounds: int = 60) -> np.
 
 def survey(index: Index, asked: Sequence[tuple[str, set[str]]]) -> None:
     """Print how well the right documents are found for each question, and the milliseconds."""
-    chain = surveying.build_whole_search(load_settings(), index)
+    chain = wiring.build_whole_search(load_settings(), index)
     right = found = there = exact = 0
     took: list[float] = []
     for question, wanted in asked:

@@ -4,7 +4,7 @@ import numpy as np
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from chains.central import central_sentences, is_statement, varied
+from surveys.central import central_sentences, is_statement, varied
 
 TEXTS = (
     "Kettles of the Orion kind hold three litres of water. They boil it in four minutes on a gas stove.",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
 
-from chains.coverage import Coverage, count_words, read_once, sentences_once
+from surveys.coverage import Coverage, count_words, read_once, sentences_once
 
 
 def cut(text: str, spans: list[tuple[int, int]], source: str = "a.md", page: int | None = None) -> list[Document]:

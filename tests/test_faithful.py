@@ -3,7 +3,7 @@
 import pytest
 
 from chains.answers import Citation
-from chains.faithful import draft_sentences, supported
+from surveys.faithful import draft_sentences, supported
 
 TEXTS = (
     "The kettle Orion holds 3 litres of water.",

@@ -20,8 +20,8 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 import main
-from chains.coverage import Coverage, WholeAnswer
 from settings import ROOT
+from surveys.coverage import Coverage, WholeAnswer
 from terminal import show_reading
 
 HELP = Path(__file__).parent / "golden" / "help.txt"
@@ -746,6 +746,14 @@ def test_without_the_leaf_evaluation_its_commands_name_the_missing_part(
 def test_without_the_leaf_training_its_command_names_the_missing_part(without_evaluation: Path) -> None:
     done = run_copy(without_evaluation, "train", "reranker", "questions.jsonl", "folder")
     refused(Done(done.returncode, done.stdout, done.stderr), "training", "restore the folder training/")
+
+
+@pytest.mark.parametrize("command", [("summarise", "a.md"), ("ask", "--all", "Which documents?")])
+def test_without_the_leaf_surveys_its_commands_name_the_missing_part(
+    command: tuple[str, ...], without_evaluation: Path
+) -> None:
+    done = run_copy(without_evaluation, *command)
+    refused(Done(done.returncode, done.stdout, done.stderr), "surveys", "restore the folder surveys/")
 
 
 def test_a_reader_that_stops_early_gets_no_traceback(clone: Clone) -> None:

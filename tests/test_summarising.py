@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
-from chains.coverage import WholeAnswer
-from chains.summarising import Writer, build_summary, cut
+from surveys.coverage import WholeAnswer
+from surveys.summarising import Writer, build_summary, cut
 
 PARAGRAPHS = (
     "The kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.",

@@ -8,11 +8,11 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable
 
-from chains.coverage import WholeAnswer
 from chains.evidence import build_highlighter
 from chains.post_filter import REFUSAL
 from chains.sufficiency import lacks_evidence
-from chains.survey import BATCH, best_of, build_survey, names
+from surveys.coverage import WholeAnswer
+from surveys.survey import BATCH, best_of, build_survey, names
 from words import content_words
 
 FILES = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chains.whole_questions import Task, is_about_all, read_task
+from surveys.whole_questions import Task, is_about_all, read_task
 
 
 @pytest.mark.parametrize(

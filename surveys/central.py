@@ -6,8 +6,8 @@ import numpy as np
 from langchain_core.documents import Document
 
 from chains.answers import Citation
-from chains.coverage import count_words, sentences_once
 from chains.post_filter import FINISHED
+from surveys.coverage import count_words, sentences_once
 from words import words
 
 Embed = Callable[[list[str]], np.ndarray]  # texts → their unit vectors, a row each

@@ -10,13 +10,13 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.answers import Citation, Source, Statement
-from chains.coverage import Coverage, WholeAnswer, count_words, read_once
 from chains.evidence import best_passage, best_sentence
-from chains.faithful import shown_quote
 from chains.post_filter import REFUSAL
 from chains.reranking import Ranked
 from chains.sufficiency import sufficiency
-from chains.whole_questions import Task, read_task
+from surveys.coverage import Coverage, WholeAnswer, count_words, read_once
+from surveys.faithful import shown_quote
+from surveys.whole_questions import Task, read_task
 from words import content_words
 
 Read = Callable[[str], tuple[list[Document], np.ndarray]]  # source → its passages in order, their unit vectors

@@ -14,13 +14,9 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from chains.coverage import WholeAnswer
 from chains.evidence import build_highlighter
-from chains.faithful import draft_sentences
 from chains.retrieval_qa import UnmarkedParser, as_quoted, new_fence, show_passages
 from chains.sufficiency import lacks_evidence
-from chains.summarising import Writer, build_summary
-from chains.survey import build_survey
 from errors import QuestionError
 from loaders.contents import passages_of, sources_to_read
 from loaders.filters import Filter, parse_filter
@@ -28,6 +24,10 @@ from pipeline import ChatModel, open_model
 from prompts import load_prompt
 from searching import Index, build_rewriter
 from settings import Settings
+from surveys.coverage import WholeAnswer
+from surveys.faithful import draft_sentences
+from surveys.summarising import Writer, build_summary
+from surveys.survey import build_survey
 
 Survey = Runnable[dict[str, Any], WholeAnswer]
 METHODS = ("map-reduce", "refine")

@@ -8,9 +8,9 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.answers import Citation, Source, Statement
-from chains.central import Embed, central_sentences, unit, varied
-from chains.coverage import Coverage, WholeAnswer, count_words, read_once, sentences_once
-from chains.faithful import shown_quote, supported
+from surveys.central import Embed, central_sentences, unit, varied
+from surveys.coverage import Coverage, WholeAnswer, count_words, read_once, sentences_once
+from surveys.faithful import shown_quote, supported
 
 Read = Callable[[str], tuple[list[Document], np.ndarray]]  # source → its passages in order, their unit vectors
 STAND_IN = 40  # words of what stands in for unsupported sentences of a window
