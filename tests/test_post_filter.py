@@ -242,6 +242,35 @@ def test_a_quote_is_a_statement_whose_citation_is_verbatim() -> None:
     assert row[0].page_content[citation.start : citation.end] == citation.text == row[0].page_content
 
 
+def scored(found: list[Document], *scores: float) -> list[Document]:
+    """Give the sentences of the passages these scores."""
+    left = iter(scores)
+    for passage in found:
+        passage.metadata["sentences"] = [replace(each, score=next(left)) for each in passage.metadata["sentences"]]
+    return found
+
+
+def test_two_sentences_of_two_passages_are_two_statements_the_better_one_first() -> None:
+    two = scored(evidence(["Butter melts.", "It does at 35 degrees."], ["Ice is cold."]), 0.1, 0.6, 0.7)
+    found = check("", QUESTION, two, least_evidence=0, least_support=0.7)
+    assert (found.text, found.quoted) == ("Ice is cold. [2] It does at 35 degrees. [1]", True)
+    assert [each.citations[0].text for each in found.statements] == ["Ice is cold.", "It does at 35 degrees."]
+
+
+def test_a_sentence_of_which_nothing_can_be_shown_is_not_quoted() -> None:
+    image = evidence(["![map](http://evil.example/a.png)"])
+    assert check("", QUESTION, image, least_evidence=0, least_support=0.7) == Checked(REFUSAL, abstained=True)
+
+
+def test_two_neighbours_are_quoted_as_one_stretch() -> None:
+    two = scored(evidence(["Butter melts.", "It does at 35 degrees.", "So says the book."]), 0.6, 0.7, 0.1)
+    (statement,) = check("", QUESTION, two, least_evidence=0, least_support=0.7).statements
+    assert statement.text == statement.citations[0].text == "Butter melts. It does at 35 degrees."
+    apart = scored(evidence(["Butter melts.", "It does at 35 degrees.", "So says the book."]), 0.7, 0.1, 0.6)
+    found = check("", QUESTION, apart, least_evidence=0, least_support=0.7)
+    assert (found.text, found.cited) == ("Butter melts. [1] So says the book. [1]", (1,))
+
+
 @pytest.mark.parametrize(
     "denial",
     [
