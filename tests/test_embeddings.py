@@ -64,6 +64,17 @@ def test_the_token_counter_counts_what_the_model_reads(embeddings: Embeddings, e
     assert longest == embeddings._client.max_seq_length - 2  # type: ignore[attr-defined]
 
 
+def test_a_model_is_familiar_with_the_languages_whose_words_are_few_tokens(embedder_folder: Path) -> None:
+    count_tokens, _ = load_token_counter(embedder_folder)
+    assert count_tokens.familiar("the notice period") == pytest.approx(1 - 3 / 15)
+    english, german = map(
+        count_tokens.familiar, ("How long is the notice period?", "Wie lang ist die Kündigungsfrist?")
+    )
+    assert english > german > 0.4
+    for unknown in ("多瑙河流经哪里?", "أين ينتهي النهر؟", "ประเทศไทย"):
+        assert count_tokens.familiar(unknown) < 0.1
+
+
 @pytest.mark.parametrize(
     "vocabulary",
     [
