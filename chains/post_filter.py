@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from langchain_core.documents import Document
 
 from chains.answers import Statement
-from chains.citing import Span, best_spans, span_of, spans, supporting
+from chains.citing import best_quotes, span_of, spans, supporting
 from chains.evidence import best_passage, best_sentence
 from chains.facts import is_negated, names, numbers
 from chains.groundedness import support as groundedness
@@ -140,15 +140,10 @@ def _repeats(text: str, earlier: str) -> bool:
 
 def _quotes(passages: Sequence[Document], texts: Sequence[str]) -> Checked:
     """Return the sentences that answer best, one or two, as the answer."""
-    quoted = [_quoted(span, texts) for span in best_spans(passages)]
-    quoted = [statement for statement in quoted if statement.text]  # an image alone says nothing
-    return replace(_joined(quoted), quoted=True) if quoted else REFUSED
-
-
-def _quoted(span: Span, texts: Sequence[str]) -> Statement:
-    """Return a span as a statement: its words as they stand, a table's row on one line."""
-    shown = " ".join(as_shown(FIELD.sub("; ", span.text), texts).split())
-    return Statement(shown, 1.0, (span.citation(),))
+    # a table's row is shown on one line
+    quoted = [(as_shown(FIELD.sub("; ", text), texts), span) for text, span in best_quotes(passages)]
+    statements = [Statement(" ".join(text.split()), 1.0, (span.citation(),)) for text, span in quoted if text]
+    return replace(_joined(statements), quoted=True) if statements else REFUSED  # an image alone says nothing
 
 
 def _sentences(passage: Document) -> list[str]:
