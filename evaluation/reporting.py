@@ -197,9 +197,8 @@ def compared(rows: Sequence[Row], against: Sequence[Row]) -> list[Compared]:
         return []
     ours, theirs = ({row["id"]: row for row in found if row["id"] in both} for found in (rows, against))
     metrics = compare(summarise([*theirs.values()]), summarise([*ours.values()]), (theirs, ours))
-    return [_mean_difference("right", is_right, ours, theirs), *metrics] + [
-        _mean_difference("milliseconds", lambda row: float(row["milliseconds"]), ours, theirs)
-    ]
+    right = _mean_difference("right", is_right, ours, theirs)
+    return [right, *metrics, _mean_difference("milliseconds", lambda row: float(row["milliseconds"]), ours, theirs)]
 
 
 def _mean_difference(
