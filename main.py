@@ -3,6 +3,7 @@
 The entry script: the commands, and the only file that exits.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,7 +108,6 @@ def ask(
     import explaining
     import pipeline
     from chains.rag import check_question
-    from chains.whole_questions import is_about_all
     from remedies import Asked
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
@@ -117,8 +117,8 @@ def ask(
             raise typer.BadParameter("--all reads every document: there is no ranking to explain")
         _ask_all(settings, question, where, as_json=as_json)
         return
-    if is_about_all(question) and not as_json:
-        log.print("(this reads the best passages only: --all reads every document)", markup=False)
+    if not as_json:
+        _tell_of_all(question)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         asked = Asked(settings, index, settings.top_k, where)
         seen = explaining.start(asked, explain or bool(expect))
@@ -131,12 +131,21 @@ def ask(
         print_explanation(explanation)
 
 
+def _tell_of_all(question: str) -> None:
+    with contextlib.suppress(ModuleNotFoundError):  # the folder surveys/ may be deleted
+        from surveys.whole_questions import is_about_all
+
+        if is_about_all(question):
+            log.print("(this reads the best passages only: --all reads every document)", markup=False)
+
+
 def _ask_all(settings: "Settings", question: str, where: "Filter | None", *, as_json: bool) -> None:
     import pipeline
-    import surveying
 
+    with evaluations.leaf("surveys"):
+        from surveys import wiring
     with pipeline.open_index(settings) as index:
-        chain = surveying.build_whole_search(settings, index, where)
+        chain = wiring.build_whole_search(settings, index, where)
         answer = show_reading(chain, {"question": question, "history": []}, quiet=as_json)
     if as_json:
         print_json(answer)
@@ -155,14 +164,15 @@ def summarise(
 ) -> None:
     """Summarise whole documents, each sentence with its source; say how much was read."""
     import pipeline
-    import surveying
 
+    with evaluations.leaf("surveys"):
+        from surveys import wiring
     settings = _settings()
-    if method not in surveying.METHODS:
-        raise typer.BadParameter(f"--method {method}: there are {' and '.join(surveying.METHODS)}")
+    if method not in wiring.METHODS:
+        raise typer.BadParameter(f"--method {method}: there are {' and '.join(wiring.METHODS)}")
     with pipeline.open_index(settings) as index:
-        sources = surveying.matching_sources(index, source)
-        with surveying.open_summary(settings, index, most_words=words, method=method) as chain:
+        sources = wiring.matching_sources(index, source)
+        with wiring.open_summary(settings, index, most_words=words, method=method) as chain:
             answer = show_reading(chain, sources, quiet=as_json)
     if as_json:
         print_json(answer)

@@ -18,6 +18,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
+from chains.corrections import correct, load_corrections
 from chains.evidence import show_best_sentence
 from chains.groundedness import Entails, entailment, support
 from chains.llm import load_chat_model
@@ -199,6 +200,7 @@ def open_chain(
 
 
 def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
+    rules = load_corrections(ROOT / Path(settings.corrections).expanduser()) if settings.corrections else ()
     return build_rag(
         rewriter=build_rewriter(settings, index, llm),
         qa=qa,
@@ -209,6 +211,7 @@ def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None
             read_best_only=style == "brief",
             support=partial(support, entails=_entails(settings)),
         ),
+        correct=partial(correct, rules=rules),
     )
 
 

@@ -21,14 +21,16 @@ from chains.decomposition import build_decomposer
 from chains.diversity import build_diversifier
 from chains.evidence import build_highlighter
 from chains.expansion import build_expander
-from chains.follow_ups import build_follow_up
+from chains.follow_ups import QUERY_TOKENS, build_follow_up
 from chains.light_ranking import light_score
 from chains.passages import build_passages
 from chains.queries import Draft, Query
 from chains.query_rewriting import build_query_rewriter
+from chains.remote_model import estimate_tokens
 from chains.reranking import build_reranker, cross_encoder
 from chains.retrieval import HybridRetriever
 from chains.spelling import build_corrector, build_speller
+from chains.sufficiency import build_weigher
 from chains.synonyms import build_synonyms, load_synonyms
 from errors import ModelError
 from loaders.cleaning import clean
@@ -116,7 +118,11 @@ def build_evidence(
 
     `search` brings the passages instead, if it is given.
     """
-    search = search or build_search(settings, index, limit=settings.top_k, where=where)
+    if search is None:
+        search = build_search(settings, index, limit=settings.top_k, where=where)
+        if 0 < settings.keyword_weight < 1:  # both legs have something to tell
+            counter, _ = load_token_counter(index.embedder)
+            search = _with_query(search) | build_weigher(index.store.highest_score, counter.familiar)
     return _with_query(search) | build_highlighter(index.embeddings)
 
 
@@ -157,7 +163,16 @@ def _query_steps(
         failures, options = (*failures, OpenAIError), {"timeout": SERVER_SECONDS}
     if settings.rewrite != "off":
         writer = llm if settings.rewrite == "model" else None
-        yield build_follow_up(llm=writer, prompt=load_prompt("condense"), failures=failures, **options)
+        count_tokens = estimate_tokens if settings.model_url or not writer else writer.get_num_tokens_from_messages
+        room = settings.context_tokens - QUERY_TOKENS
+        yield build_follow_up(
+            llm=writer,
+            prompt=load_prompt("condense"),
+            prompt_tokens=room,
+            count_tokens=count_tokens,
+            failures=failures,
+            **options,
+        )
     if settings.correct:
         yield build_corrector(build_speller(index.store.dictionary, known))
     if settings.decompose:

@@ -1,86 +1,107 @@
-"""Documents and questions about them come in; how often the answer holds the reference, and what refusal costs, go out.
+"""Folders of documents with questions come in; a table of how well each style answers, and its details, go out.
 
-    python benchmarks/answers.py --documents FOLDER --questions qa.jsonl --absent absent.jsonl --leave-out absent.json
+    python benchmarks/answers.py data/sample                                   # questions.jsonl beside the documents
+    python benchmarks/answers.py FOLDER --limit 200 --keep results             # corpus/ and qa.jsonl
+    python benchmarks/answers.py FOLDER --limit 60 --styles write --given      # each question with its own paragraph
 
-Rows of the questions: {question, answers, answerable, doc_id}. The last two options are for refusal: the documents that
-absent.json names stay out of the index, so that the questions of absent.jsonl have no answer in it.
+Where the folder has absent.json and qa_absent.jsonl, the documents that the first names stay out of the index, so that
+the questions of the second have no answer in it. A paragraph, ARTICLE#pN, is the N-th block of ARTICLE.txt. --keep:
+scores and rows of each run, for `evaluate compare`.
 """
 
 import argparse
 import json
-import random
 import shutil
-import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ingestion
-import pipeline
-from chains.answers import Answer
-from chains.rag import ask
+from evaluation.answers import evaluate_answers
 from settings import load_settings
 
-Asked = list[tuple[dict[str, Any], Answer]]
+SHARES = {
+    "exact_match": "EM",
+    "f1": "F1",
+    "rouge_l": "ROUGE-L",
+    "contains": "contains",
+    "citation_precision": "citation precision",
+    "citation_coverage": "coverage",
+    "refusal_precision": "refusal precision",
+    "refusal_recall": "recall",
+    "hallucination_rate": "hallucination",
+    "repetition_rate": "repetition",
+}
 
 
-def holds(text: str, references: Sequence[str]) -> bool:
-    """Tell whether the text contains a reference answer, whatever the case of its letters."""
-    return any(reference.casefold() in text.casefold() for reference in references)
+def questions_of(folder: Path, *, given: bool) -> tuple[list[dict[str, Any]], set[str]]:
+    """Return the questions, and the names of documents to leave out of the index."""
+    path = folder / "qa.jsonl" if (folder / "qa.jsonl").exists() else folder / "questions.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    if given or not (folder / "absent.json").exists():
+        return rows, set()
+    left_out = set(json.loads((folder / "absent.json").read_text(encoding="utf-8"))["leave_out_of_index"])
+    absent = [json.loads(line) for line in (folder / "qa_absent.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if row["doc_id"] not in left_out] + absent, left_out
 
 
-def ask_all(style: str, folder: Path, store: Path, questions: Sequence[dict[str, Any]]) -> Asked:
-    """Answer every question in one style, over one index."""
-    settings = load_settings(store=store, answer_style=style)
-    ingestion.ingest(settings, [folder])
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
-        return [(question, ask(chain, question["question"])) for question in questions]
+def paragraphs_of(corpus: Path) -> Iterator[dict[str, str]]:
+    """Yield each block of each article."""
+    for path in sorted(corpus.glob("*.txt")):
+        blocks = [block for block in path.read_text(encoding="utf-8").split("\n\n") if block.strip()]
+        yield from ({"_id": f"{path.stem}#p{n}", "title": "", "text": block} for n, block in enumerate(blocks, 1))
 
 
-def report(style: str, asked: Asked) -> str:
-    """Return one row of the table."""
-    there = [(q, a) for q, a in asked if q["answerable"]]
-    away = [a for q, a in asked if not q["answerable"]]
-    written = [(q, a) for q, a in there if not a.quoted and not a.abstained]
-    found = sum(not a.abstained and holds(a.answer, q["answers"]) for q, a in there)
-    right = sum(holds(a.answer, q["answers"]) for q, a in written)
-    cells = [
-        f"{found / len(there):.0%}",
-        f"{right / len(written):.0%} of {len(written)}" if written else "",
-        f"{sum(a.quoted for _, a in there) / len(there):.0%}",
-        f"{sum(a.abstained for _, a in there)} of {len(there)}",
-        f"{sum(a.abstained for a in away)} of {len(away)}",
-        f"{statistics.median(a.timings['total_ms'] for _, a in asked):.0f}",
-    ]
-    return f"| {style} | {' | '.join(cells)} |"
+def write_rows(path: Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> Path:
+    """Write JSON lines and return their file."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def cells(style: str, scores: dict[str, Any]) -> str:
+    """Return a row of the table."""
+    shares = ["–" if scores[name] is None else f"{scores[name]:.3f}" for name in SHARES]
+    other = [f"{scores['quoted']} of {scores['questions'] - scores['refused']}", f"{scores['answer_ms_p50']:.0f}"]
+    tokens = " + ".join(f"{scores['tokens'][kind]:.0f}" for kind in ("prompt", "answer"))
+    return f"| {' | '.join([style, *shares, *other, tokens])} |"
 
 
 def main() -> None:
     """Read the arguments, ask in each style and print a Markdown table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--documents", type=Path, required=True)
-    parser.add_argument("--questions", type=Path, required=True)
-    parser.add_argument("--absent", type=Path, help="questions about documents that are left out")
-    parser.add_argument("--leave-out", type=Path, help='JSON: {"leave_out_of_index": [file names]}')
-    parser.add_argument("--sample", type=int, default=150, help="answerable questions; half as many unanswerable ones")
-    parser.add_argument("--styles", nargs="+", default=["brief", "quote"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--styles", nargs="+", default=["quote", "brief", "write"])
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--given", action="store_true")
+    parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
-    left_out = set(json.loads(arguments.leave_out.read_text())["leave_out_of_index"]) if arguments.leave_out else set()
-    draw = random.Random(5)
-    rows = [json.loads(line) for line in arguments.questions.read_text().splitlines()]
-    rows += [json.loads(line) for line in arguments.absent.read_text().splitlines()] if arguments.absent else []
-    there = [row for row in rows if row["answerable"] and row["doc_id"] not in left_out]
-    away = [row for row in rows if not row["answerable"]]
-    questions = draw.sample(there, min(arguments.sample, len(there)))
-    questions += draw.sample(away, min(arguments.sample // 2, len(away)))
-    print("| style | holds | of the written ones | quoted | refused, answerable | refused, unanswerable | p50 (ms) |")
-    print("|---|---|---|---|---|---|---|")
+    corpus = arguments.folder / "corpus" if (arguments.folder / "corpus").is_dir() else arguments.folder
+    rows, left_out = questions_of(arguments.folder, given=arguments.given)
+    print(f"| style | {' | '.join(SHARES.values())} | quoted | p50 (ms) | tokens, prompt + answer |")
+    print("|---" * (len(SHARES) + 4) + "|")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "documents"
-        shutil.copytree(arguments.documents, folder, ignore=lambda _, names: left_out.intersection(names))
+        keep = arguments.keep or Path(scratch)
+        keep.mkdir(parents=True, exist_ok=True)
+        asked = write_rows(Path(scratch) / "questions.jsonl", rows)
+        store, given = Path(scratch) / "store", None
+        if arguments.given:
+            given = write_rows(Path(scratch) / "paragraphs.jsonl", paragraphs_of(corpus))
+        else:
+            documents = Path(scratch) / "documents"
+            shutil.copytree(corpus, documents, ignore=lambda _, names: left_out.intersection(names))
+            ingestion.ingest(load_settings(store=store), [documents])
         for style in arguments.styles:
-            print(report(style, ask_all(style, folder, Path(scratch) / "store", questions)), flush=True)
+            kept = keep / f"{arguments.folder.name}-{'given' if given else 'search'}-{style}.json"
+            scores, _ = evaluate_answers(
+                load_settings(store=store, answer_style=style),
+                asked,
+                limit=arguments.limit,
+                given_paragraphs=given,
+                rows_file=kept.with_suffix(".jsonl"),
+            )
+            kept.write_text(json.dumps(scores, indent=2), encoding="utf-8")
+            print(cells(style, scores), flush=True)
 
 
 if __name__ == "__main__":

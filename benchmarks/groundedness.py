@@ -17,14 +17,18 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from langchain_core.documents import Document
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GroupKFold
 
+from chains.citing import spans, supporting
+from chains.evidence import Sentence
 from chains.facts import names
 from chains.groundedness import WEIGHTS, features, support
 from sentences import sentence_spans
@@ -196,14 +200,24 @@ def _features(claim: str, evidence: tuple[str, ...]) -> dict[str, float]:
 
 def row(name: str, what: str, true: np.ndarray, odds: np.ndarray) -> str:
     """Return a row of the table; balanced accuracy at even odds, and of sentences kept at RAG_LEAST_SUPPORT."""
-    kept = odds >= np.log(LEAST_SUPPORT / (1 - LEAST_SUPPORT))
+    is_kept = odds >= np.log(LEAST_SUPPORT / (1 - LEAST_SUPPORT))
     figures = (
         balanced_accuracy_score(true, odds > 0),
         roc_auc_score(true, odds),
-        kept[true].mean(),
-        kept[~true].mean(),
+        is_kept[true].mean(),
+        is_kept[~true].mean(),
     )
     return f"| {name} ({true.sum()} of {len(true)}) | {what} | " + " | ".join(f"{each:.3f}" for each in figures) + " |"
+
+
+def kept(claim: Claim) -> bool:
+    """Tell whether the post-filter keeps a sentence of a draft that says this, `evidence` being a passage."""
+    text = "\n".join(claim.evidence)
+    starts = accumulate((len(sentence) + 1 for sentence in claim.evidence), initial=0)
+    sentences = [Sentence(at, None, said, 0.0) for at, said in zip(starts, claim.evidence, strict=False)]
+    place = {"source": "", "page": None, "start": 0, "sentences": sentences}
+    found = supporting(claim.text, "", [*spans([Document(page_content=text, metadata=place)])])
+    return bool(found) and support(claim.text, claim.evidence) >= LEAST_SUPPORT
 
 
 def main() -> None:
@@ -230,6 +244,8 @@ def main() -> None:
     for name, claims in (fitted | apart).items():
         given = np.array([support(claim.text, claim.evidence) for claim in claims]).clip(1e-6, 1 - 1e-6)
         print(row(name, "support()", np.array([claim.is_true for claim in claims]), np.log(given / (1 - given))))
+        cut = np.array([kept(claim) for claim in claims])
+        print(row(name, "post-filter", np.array([claim.is_true for claim in claims]), np.where(cut, 9.0, -9.0)))
     print({column: round(float(weight), 2) for column, weight in zip(columns, weights, strict=True)}, round(bias, 2))
 
 

@@ -21,7 +21,10 @@ class Citation:
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence of an answer, without its numbers, how strongly the sources support it, from 0 to 1, and which do."""
+    """A sentence of an answer, without its numbers, how strongly the sources support it, from 0 to 1, and which do.
+
+    A verbatim one has a support of 1; two neighbours that are quoted together are one statement.
+    """
 
     text: str
     support: float
@@ -53,7 +56,9 @@ class Answer:
     abstained: the passages don't hold an answer. quoted: the model's draft was not supported, or none was wanted, and a
     passage's own sentence stands in its place. statements: the answer's sentences, none of a refusal. cited: the
     numbers of the sources that these cite. sufficiency: how likely the passages hold an answer, from 0 to 1. dropped:
-    passages that did not fit the model's context.
+    passages that did not fit the model's context. finish_reason: why the model stopped writing: stop, length
+    (RAG_MAX_ANSWER_TOKENS) or repetition; "" where none wrote. forgotten: earlier turns that were shortened or left out
+    for the model that made the question stand alone.
     """
 
     question: str
@@ -66,5 +71,7 @@ class Answer:
     abstained: bool = False
     quoted: bool = False
     dropped: int = 0
+    finish_reason: str = ""
+    forgotten: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)

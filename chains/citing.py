@@ -8,7 +8,7 @@ from itertools import pairwise
 from langchain_core.documents import Document
 
 from chains.answers import Citation
-from chains.evidence import Sentence
+from chains.evidence import Sentence, best_sentences
 from chains.facts import is_negated, names, numbers, unheld
 from words import content_words
 
@@ -41,6 +41,15 @@ def span_of(n: int, passage: Document, first: Sentence, last: Sentence | None = 
         begin = passage.metadata["start"]
         text = passage.page_content[first.start - begin : last.start + len(last.text) - begin]
     return Span(n, passage, first.start, first.line, text)
+
+
+def best_spans(passages: Sequence[Document]) -> list[Span]:
+    """Return what answers the question best, to be quoted: a sentence, or two, which are one stretch if neighbours."""
+    found = best_sentences(passages)
+    (n, first), (other, last) = found[0], found[-1]
+    if n == other and (first, last) in pairwise(passages[n].metadata["sentences"]):
+        return [span_of(n + 1, passages[n], first, last)]
+    return [span_of(n + 1, passages[n], sentence) for n, sentence in found]
 
 
 def spans(passages: Sequence[Document]) -> Iterator[Span]:

@@ -5,14 +5,17 @@ The rules know English; a question in another language is left as it is.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableLambda
 
+from chains.history import tell
 from chains.queries import Draft, Turn, distinct, normalise
 from words import STOP_WORDS, content_words
 
@@ -94,6 +97,7 @@ SETTING = re.compile(
 VAGUE = re.compile(rf"\b(?:{RELATIONAL}|\w+ly|two|next)$", re.IGNORECASE)
 SENTENCE = re.compile(r"[.?!]\s+\w")
 LONGEST = 5  # words of a topic
+QUERY_TOKENS = 64  # that a model may write
 PEOPLE = frozenset({"he", "him", "his", "she", "her", "hers"})
 MANY = frozenset({"they", "them", "their", "theirs", "these", "those"})
 OWNING = frozenset({"its", "their", "his", "theirs", "hers"})
@@ -177,33 +181,40 @@ def build_follow_up(
     *,
     llm: BaseChatModel | None = None,
     prompt: ChatPromptTemplate | None = None,
+    prompt_tokens: int | None = None,
+    count_tokens: Callable[[list[BaseMessage]], int] | None = None,
     failures: tuple[type[Exception], ...] = (),
     **options: Any,
 ) -> Runnable[Draft, Draft]:
     """Return a Runnable that puts a follow-up's stand-alone form before its own words; others are left as they are.
 
     With `llm` and `prompt` (variables history, question) the model writes it, and the rules do where what it writes is
-    empty or rambles or it raises one of `failures`. options: for its call, such as a timeout.
+    empty or rambles, it raises one of `failures`, or no history fits. prompt_tokens: the longest prompt by
+    `count_tokens`, to which the history is shortened (chains/history.py). options: for its call, such as a timeout.
     """
     writer: Runnable[dict[str, str], str] | None = None
     if llm and prompt:
-        asked = prompt | llm.bind(max_tokens=64, stop=["\n"], **options) | StrOutputParser()
+        asked = prompt | llm.bind(max_tokens=QUERY_TOKENS, stop=["\n"], **options) | StrOutputParser()
         writer = (
             asked.with_fallbacks([RunnableLambda(lambda _: "")], exceptions_to_handle=failures) if failures else asked
         )
+
+    def fits(question: str, said: str) -> bool:
+        if not (prompt and prompt_tokens and count_tokens):
+            return True
+        return count_tokens(prompt.format_messages(history=said, question=question)) <= prompt_tokens
 
     def follow_up(draft: Draft) -> Draft:
         first, *others = draft["queries"]
         question, history = first.text, draft["history"]
         if not is_follow_up(question, history):
             return draft
-        stand_alone = resolve(question, history)
-        if writer:
-            said = "\n".join(f"Question: {turn['question']}\nAnswer: {turn['answer']}" for turn in history)
-            written = normalise(writer.invoke({"history": said, "question": question}))
+        stand_alone, forgotten = resolve(question, history), 0
+        if writer and (said := tell(history, partial(fits, question))).text:
+            written, forgotten = normalise(writer.invoke({"history": said.text, "question": question})), said.cut
             # a model's empty or rambling line is worth less than the rule's
             stand_alone = written if 3 <= len(written) <= 3 * len(question) + 200 else stand_alone
-        alone = first._replace(text=stand_alone, made_by="follow-up")
+        alone = first._replace(text=stand_alone, made_by="follow-up", forgotten=forgotten)
         return draft if stand_alone == question else {**draft, "queries": distinct([alone, first, *others])}
 
     return RunnableLambda(follow_up, name="follow_up")

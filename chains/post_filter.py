@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from langchain_core.documents import Document
 
 from chains.answers import Statement
-from chains.citing import Span, span_of, spans, supporting
+from chains.citing import Span, best_spans, span_of, spans, supporting
 from chains.evidence import best_passage, best_sentence
 from chains.facts import is_negated, names, numbers
 from chains.groundedness import support as groundedness
@@ -139,10 +139,10 @@ def _repeats(text: str, earlier: str) -> bool:
 
 
 def _quotes(passages: Sequence[Document], texts: Sequence[str]) -> Checked:
-    """Return the best sentence as the answer."""
-    best = best_passage(passages)
-    span = span_of(best + 1, passages[best], best_sentence(passages[best]))
-    return replace(_joined([_quoted(span, texts)]), quoted=True)
+    """Return the sentences that answer best, one or two, as the answer."""
+    quoted = [_quoted(span, texts) for span in best_spans(passages)]
+    quoted = [statement for statement in quoted if statement.text]  # an image alone says nothing
+    return replace(_joined(quoted), quoted=True) if quoted else REFUSED
 
 
 def _quoted(span: Span, texts: Sequence[str]) -> Statement:

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypedDict
 
-INVISIBLE = "\u200b\u2060\ufeff"
+from chains.text_filters import INVISIBLE
 
 
 class Turn(TypedDict):
@@ -22,13 +22,17 @@ class Asked(TypedDict):
 
 
 class Query(NamedTuple):
-    """One search: its words, its share in the fused score, the legs that read it, and the step that made it."""
+    """One search: its words, its share in the fused score, the legs that read it, and the step that made it.
+
+    forgotten: earlier turns that were shortened or left out for the model that wrote it.
+    """
 
     text: str
     weight: float = 1.0
     dense: bool = True
     keyword: bool = True
     made_by: str = "question"
+    forgotten: int = 0
 
 
 class Draft(TypedDict):
@@ -41,7 +45,7 @@ class Draft(TypedDict):
 def normalise(text: str) -> str:
     """Return `text` in Unicode's composed form, with single spaces and no control or invisible characters."""
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())  # argv may hold half a surrogate pair
-    kept = "".join(c for c in text if c.isspace() or (unicodedata.category(c) != "Cc" and c not in INVISIBLE))
+    kept = "".join(c for c in INVISIBLE.sub("", text) if c.isspace() or unicodedata.category(c) != "Cc")
     return " ".join(kept.split())
 
 

@@ -21,16 +21,17 @@ def build_rag(
     rewriter: Runnable[Any, list[Query]],
     qa: Runnable[dict[str, Any], dict[str, Any]],
     check_draft: Callable[[str, str, list[Document]], Checked],
+    correct: Callable[[Checked], Checked] = lambda checked: checked,
 ) -> Runnable[dict[str, Any], dict[str, Any]]:
     """Join rewriter, RetrievalQA and post-filter: {"question", "history"} → …, "source_documents", "result", "answer".
 
     `stream` yields each key as soon as it is there, the result token by token and the `Answer` last.
-    `check_draft` takes the draft, the stand-alone question and the source documents.
+    `check_draft` takes the draft, the stand-alone question and the source documents; `correct` what it returns.
     """
 
     def finish(state: dict[str, Any]) -> Answer:
         passages: list[Document] = state["source_documents"]
-        checked = check_draft(state["result"], state["query"], passages)
+        checked = correct(check_draft(state["result"], state["query"], passages))
         return Answer(
             question=state["question"],
             queries=tuple(query.text for query in state["queries"]),
@@ -42,6 +43,7 @@ def build_rag(
             abstained=checked.abstained,
             quoted=checked.quoted,
             dropped=state.get("dropped", 0),
+            forgotten=state["queries"][0].forgotten,
         )
 
     return (
@@ -95,7 +97,9 @@ def stream_answer(
         if chunk.get("result"):
             yield chunk["result"]
         answers += filter(None, [chunk.get("answer")])
-    yield replace(answers[0], timings=trace.total(), usage=trace.usage)  # only now has the last stage its time
+    yield replace(  # only now has the last stage its time
+        answers[0], timings=trace.total(), usage=trace.usage, finish_reason=trace.finish_reason
+    )
 
 
 def ask(rag: Runnable[dict[str, Any], dict[str, Any]], question: str, history: Sequence[Turn] = ()) -> Answer:

@@ -19,6 +19,7 @@ from langchain_core.runnables import (
     RunnablePassthrough,
 )
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.utils import AddableDict
 
 from chains.passages import is_wide, narrowed
 from chains.text_filters import harmless
@@ -122,7 +123,7 @@ def _without_fence(chunks: Iterator[State]) -> Iterator[State]:
     """Keep the fence, which prompt and budget share, from whoever reads the state."""
     for chunk in chunks:
         if kept := {key: value for key, value in chunk.items() if key != FENCE}:
-            yield kept
+            yield AddableDict(kept)  # which the next step can add up
 
 
 async def _without_fence_async(chunks: AsyncIterator[State]) -> AsyncIterator[State]:

@@ -16,6 +16,7 @@ STEPS = ("normalise", "follow_up", "correct", "decompose", "synonyms", "expand",
 class Trace(BaseCallbackHandler):
     """Collect `timings` (stage or step → ms, `first_token` since the start) and `usage` (tokens) of one run.
 
+    `finish_reason` is why the answer's model stopped: stop, length, repetition; "" where none wrote.
     The first two stages consist of steps, so that their times are counted in both.
     """
 
@@ -27,6 +28,7 @@ class Trace(BaseCallbackHandler):
         self._names: dict[UUID, str] = {}
         self.timings: dict[str, float] = {}
         self.usage: dict[str, int] = {}
+        self.finish_reason = ""
 
     def total(self) -> dict[str, float]:
         """Return the timings so far, and the whole run's."""
@@ -44,6 +46,8 @@ class Trace(BaseCallbackHandler):
             self._step_began = time.perf_counter()
             if name in STAGES:
                 self._stage_began = self._step_began
+            if name == "rewrite":
+                self.finish_reason = ""  # a model that wrote queries
 
     def on_llm_new_token(self, token: Any, **_: Any) -> None:
         """Note when the first token of the answer came."""
@@ -54,6 +58,8 @@ class Trace(BaseCallbackHandler):
         for generation in response.generations[0]:
             message = generation.message if isinstance(generation, ChatGeneration) else None
             used = message.usage_metadata if isinstance(message, AIMessage) else None
+            about = message.response_metadata if isinstance(message, AIMessage) else {}
+            self.finish_reason = str(about.get("finish_reason") or "")
             for key, tokens in (used or {}).items():
                 if isinstance(tokens, int):
                     self.usage[key] = self.usage.get(key, 0) + tokens

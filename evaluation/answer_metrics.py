@@ -23,8 +23,7 @@ TOKEN = regex.compile(r"[\p{L}\p{M}\p{N}]+")
 # a number keeps its point and its commas; all else that is no letter parts words: Newton's, 20th-century, 24–10
 WHOLE = regex.compile(r"[\p{L}\p{M}\p{N}]+(?:(?<=\p{N})[.,](?=\p{N})[\p{L}\p{M}\p{N}]+)*")
 LOOP, TIMES = 4, 2  # words in a row that an answer may say so many times
-# Lower is better in these, and in milliseconds.
-HARMS = ("hallucination_rate", "repetition_rate")
+HARMS = ("hallucination_rate", "repetition_rate", "noise_sensitivity")  # of which less is better; the last is ragas'
 
 
 def uncited(answer: str) -> str:

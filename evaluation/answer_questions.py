@@ -22,7 +22,7 @@ REMEDY = (
 class Case(NamedTuple):
     """A question with the answers that are right, none where it has none, its kind, and the paragraph it is about.
 
-    history: what was said before, where it is a follow-up.
+    history: what was said before a question that follows it up.
     """
 
     row: int
@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
 
 def read_cases(path: Path, *, longest: int) -> list[Case]:
-    """Read JSON lines {id, question, answers, answerable, type?, para_id?, history?}.
+    """Read JSON lines {id, question, answers, answerable, type, para_id, history}; only question and answers must be.
 
     Without an id a row's number is its id. longest: characters of a question. Raise EvaluationError that names the row.
     """
@@ -73,8 +73,8 @@ def _question(row: dict[str, Any], number: int, longest: int) -> Case:
     type_, para_id = (None if row.get(key) is None else str(row[key]) for key in ("type", "para_id"))
     question = check_question(row["question"], longest)
     id_ = str(number if row.get("id") is None else row["id"])
-    history = tuple(Turn(question=str(t["question"]), answer=str(t["answer"])) for t in row.get("history") or ())
-    return Case(number, id_, question, tuple(answers) if answerable else (), answerable, type_, para_id, history)
+    turns = tuple(Turn(question=str(turn["question"]), answer=str(turn["answer"])) for turn in row.get("history") or ())
+    return Case(number, id_, question, tuple(answers) if answerable else (), answerable, type_, para_id, turns)
 
 
 def sampled(questions: Sequence[Case], limit: int | None) -> list[Case]:

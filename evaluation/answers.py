@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -74,7 +75,7 @@ def evaluate_answers(
             answer = stack.enter_context(_over_paragraphs(settings, paragraphs))
         else:
             answer = stack.enter_context(_over_index(settings, documents, on_progress, on_note))
-        answer(cases[0]._replace(question="warm-up", history=()))
+        answer(cases[0]._replace(question="warm-up"))
         rows = []
         for case in cases:
             rows.append(_row(case, *answer(case)))
@@ -91,6 +92,7 @@ def evaluate_answers(
         **{f"answer_ms_p{p}": round(float(ms), 1) for p, ms in zip((50, 95), milliseconds, strict=True)},
         "tokens": {kind: round(float(mean), 1) for kind, mean in zip(("prompt", "answer"), tokens, strict=True)},
         "sampled_from": len(every),
+        "given_paragraphs": given_paragraphs is not None,
         "settings": shown(settings),
     }, rows
 
@@ -134,7 +136,7 @@ def _over_index(
             for problem in (*report.failed, *report.partial):
                 on_note(f"{problem.source}: {problem.reason}")
         with open_index(settings) as index, open_chain(settings, index) as chain:
-            yield lambda case: _ask(chain, case)
+            yield partial(_ask, chain)
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def _over_paragraphs(settings: Settings, paragraphs: dict[str, Document]) -> Ite
 
 def _ask(chain: Chain, case: Case) -> tuple[Answer, list[str]]:
     reader = Reader()
-    *_, answer = stream_answer(chain, case.question, case.history, trace=reader)
+    *_, answer = stream_answer(chain, case.question, case.history, reader)
     assert isinstance(answer, Answer)  # noqa: S101  (what stream_answer promises)
     return answer, reader.contexts
 

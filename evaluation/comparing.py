@@ -66,8 +66,12 @@ def read_answer_rows(path: Path) -> Rows:
 
 
 def metrics_of(scores: Scores) -> dict[str, float | None]:
-    """Return the scores that can be compared: fractions and milliseconds, or None; whole numbers are counts."""
-    return {name: value for name, value in scores.items() if value is None or isinstance(value, float)}
+    """Return the scores that can be compared: fractions and milliseconds, or None; whole numbers are counts.
+
+    Those of a judge have their mean within `metrics`.
+    """
+    judged = {name: each["mean"] for name, each in scores.get("metrics", {}).items()}
+    return {name: value for name, value in (scores | judged).items() if value is None or isinstance(value, float)}
 
 
 def report(a: Path, b: Path, rows: tuple[Path, Path] | None = None) -> Scores:

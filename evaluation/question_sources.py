@@ -35,7 +35,9 @@ def read_documents(index: Index, folder: Path) -> Reading:
     """Return what stands in the documents, each named by its path below `folder`, nothing twice."""
     catalog = index.store.catalog
     english = {source for source, state in catalog.sources().items() if state.language in ("", "en")}
-    sentences, rows, passages = [], [], []
+    sentences: list[Proof] = []
+    rows: list[Row] = []
+    passages: list[str] = []
     foreign = set()
     for chunk in index.store.chunks(catalog.chunk_ids()):
         source, at = chunk.metadata["source"], chunk.metadata

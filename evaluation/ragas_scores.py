@@ -69,7 +69,8 @@ def evaluate_rows(
 
     metrics: their names; none: all, or without RAG_JUDGE those that need no judge. limit: at most so many rows, and
     claims, spread over the file. claims: a file on which the judge is calibrated first; what came out is kept and
-    stands beside its scores in later runs. Raise EvaluationError for a metric or a row that is not as it should be, and
+    stands beside its scores in later runs. Of an answer at most MOST_ITEMS statements are judged (bounded_schema.py).
+    Raise EvaluationError for a metric or a row that is not as it should be, and
     SettingsError where a judge is needed and RAG_JUDGE names none.
     """
     names = list(metrics) or [*(JUDGED if settings.judge else ()), *UNJUDGED]

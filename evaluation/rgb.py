@@ -75,7 +75,7 @@ def evaluate_rgb(
     with _given(settings) as answer:
         for name, pairs in asked.items():
             for record, passages in pairs:
-                if passages:  # two records have no negatives at all
+                if passages:  # without noise there is nothing to reject
                     said = answer(record["query"], passages)
                     replies[name].append((record, judged(said, record["query"], record["answer"])))
                 done = sum(map(len, replies.values()))

@@ -147,6 +147,10 @@ class Store:
         hits = self.catalog.search_keywords(query, limit, allowed.rows if allowed else None)
         return [(allowed.shown[id_], score) for id_, score in hits] if allowed else hits
 
+    def highest_score(self, query: str) -> float:
+        """Return the BM25 score to which a chunk comes near that holds every word of `query` over and over."""
+        return self.catalog.highest_score(query)
+
     def dictionary(self) -> dict[str, int]:
         """Return each word of the searched chunks, as it is spelt in lower case, with the number that hold it."""
         return self.catalog.dictionary()

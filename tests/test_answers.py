@@ -71,7 +71,9 @@ def test_the_answers_are_those_of_ask_with_what_was_read(settings: Settings, tmp
     assert 0 < scores["answer_ms_p50"] <= scores["answer_ms_p95"]
     assert scores["settings"]["answer_style"] == "quote"
     assert str(tmp_path) not in json.dumps(scores)
-    assert [json.loads(line) for line in rows_file.read_text(encoding="utf-8").splitlines()] == rows
+    assert [json.loads(line) for line in rows_file.read_text(encoding="utf-8").splitlines()] == json.loads(
+        json.dumps(rows)
+    )
     assert {name: scores[name] for name in summarise(rows)} == summarise(rows), "the rows have all that is scored"
     assert progress[-1] == (3, 3, 3)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index) as chain:
@@ -82,6 +84,14 @@ def test_the_answers_are_those_of_ask_with_what_was_read(settings: Settings, tmp
         assert all(source.text in text for source, text in zip(answer.sources, row["contexts"], strict=True))
     assert rows[1]["type"] == "single-fact"
     assert rows[2]["exact_match"] is rows[2]["f1"] is rows[2]["rouge_l"] is rows[2]["contains"] is None
+
+
+def test_a_follow_up_is_asked_with_what_was_said_before(settings: Settings, tmp_path: Path) -> None:
+    history = [{"question": "Where does the Danube flow?", "answer": "Through Vienna."}]
+    row = {"question": "Where does it end?", "answers": ["Black Sea"], "history": history}
+    _, rows = evaluate_answers(settings, lines(tmp_path / "q.jsonl", [row]))
+    assert rows[0]["contains"], rows[0]["answer"]
+    assert (rows[0]["id"], rows[0]["question"]) == ("1", "Where does it end?")
 
 
 def test_a_folder_is_asked_in_a_store_of_its_own(settings: Settings, folder: Path, tmp_path: Path) -> None:
@@ -152,6 +162,10 @@ def test_a_paragraph_that_is_not_there_is_named(
         ('{"question": "Who?", "answers": "Ada"}', "row 2: .*not a list of texts"),
         ('{"question": "Who?", "answers": [" "]}', "row 2: .*not a list of texts"),
         ('{"question": "Who?", "answers": ["x"], "answerable": 1}', "row 2: .*answerable is 1"),
+        (
+            '{"question": "Who?", "answers": ["x"], "history": [{"question": "Why?"}]}',
+            "row 2: not as expected .*answer",
+        ),
         ('{"id": 1, "question": "Who?", "answers": ["x"]}', "row 2: .*its id '1' is that of row 1"),
     ],
 )

@@ -70,6 +70,19 @@ def test_retrieval_scores_compare_as_well() -> None:
     assert [each.metric for each in compare(before, after) if each.worse] == ["ndcg@10"]
 
 
+def test_a_judges_scores_compare_by_their_means() -> None:
+    def judged(faithful: float, noise: float | None) -> dict[str, Any]:
+        means = {"faithfulness": faithful, "noise_sensitivity": noise}
+        return {"rows": 9, "metrics": {name: {"mean": mean, "scored": 9, "of": 9} for name, mean in means.items()}}
+
+    found = compare(judged(0.8, 0.2), judged(0.7, 0.1))
+    assert [(each.metric, each.difference, each.worse) for each in found] == [
+        ("faithfulness", -0.1, True),
+        ("noise_sensitivity", -0.1, False),
+    ]
+    assert compare(judged(0.8, None), judged(0.8, 0.1))[1].difference is None
+
+
 def test_bounds_name_the_metric_the_value_and_the_bound() -> None:
     check_bounds(BEFORE, {"f1": 0.5, "hallucination_rate": 0.1})
     with pytest.raises(ScoreError, match=r"f1 0\.5 is under 0\.6; hallucination_rate 0\.1 is above 0\.05"):

@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
-from chains.evidence import Sentence, best_passage, best_sentence, build_highlighter
+from chains.evidence import (
+    SECOND,
+    Sentence,
+    best_passage,
+    best_sentence,
+    best_sentences,
+    build_highlighter,
+    show_best_sentence,
+)
 from words import content_words
 
 FILE = (
@@ -73,6 +81,48 @@ def test_of_equal_sentences_and_passages_the_first_is_best(fake_embeddings: Embe
     highlight("Same?", equal, fake_embeddings)
     assert best_passage(equal) == 0
     assert best_sentence(equal[2]).start == 2
+
+
+def scored(*passages: list[float]) -> list[Document]:
+    return [
+        Document(
+            page_content="",
+            metadata={"sentences": [Sentence(at, 1, f"{n}.{at}", score) for at, score in enumerate(scores)]},
+        )
+        for n, scores in enumerate(passages)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "texts"),
+    [
+        ([[0.1, 0.8, 0.7]], ["0.1", "0.2"]),  # odds of 4 and 2.3
+        ([[0.7, 0.8, 0.1]], ["0.0", "0.1"]),  # of one passage: as they stand there
+        ([[0.7, 0.1], [0.8]], ["1.0", "0.0"]),  # of two: the better one first
+        ([[0.8, 0.5]], ["0.0"]),  # odds of 4 and 1
+        ([[0.5, 0.5], [0.5]], ["0.0", "0.1"]),
+        ([[1.0, 0.99]], ["0.0"]),  # certain, and nearly so
+        ([[1.0, 0.2, 1.0]], ["0.0", "0.2"]),
+        ([[0.4]], ["0.0"]),
+        ([[], [0.4]], ["1.0"]),
+        ([], []),
+    ],
+)
+def test_a_second_sentence_is_quoted_where_it_is_about_as_likely(scores: list[list[float]], texts: list[str]) -> None:
+    passages = scored(*scores)
+    assert [sentence.text for _, sentence in best_sentences(passages)] == texts
+    assert all(sentence in passages[n].metadata["sentences"] for n, sentence in best_sentences(passages))
+
+
+def test_the_share_of_the_odds_decides() -> None:
+    odds = 4 * SECOND
+    assert len(best_sentences(scored([0.8, odds / (1 + odds) + 0.001]))) == 2
+    assert len(best_sentences(scored([0.8, odds / (1 + odds) - 0.001]))) == 1
+
+
+def test_no_passages_show_nothing() -> None:
+    assert show_best_sentence([]) == ""
+    assert show_best_sentence(scored([0.1], [0.2])) == "1.0"
 
 
 def test_files_without_lines_have_none(fake_embeddings: Embeddings) -> None:

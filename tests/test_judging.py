@@ -90,6 +90,12 @@ def test_ragas_is_given_as_many_verdicts_as_it_has_statements() -> None:
     assert statements_in("a prompt of another kind") == 0
 
 
+def test_ragas_tells_nobody_what_it_judges() -> None:
+    from ragas._analytics import do_not_track
+
+    assert do_not_track()
+
+
 def test_the_packaged_model_can_not_answer_outside_the_schema(llm: LlamaCppChat) -> None:
     model = ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=True)
     judge = Judge(model, name=llm.model_name, key="0" * 64, weights=llm.engine.parameters)

@@ -15,7 +15,7 @@ import searching
 from chains.answers import Answer
 from chains.queries import Query, Turn
 from chains.rag import ask, stream_answer
-from errors import DocumentError, ModelError, QuestionError, StoreError, StoreMismatch
+from errors import DocumentError, ModelError, QuestionError, SettingsError, StoreError, StoreMismatch
 from pipeline import Chain, Index
 from settings import Settings, load_settings
 
@@ -136,6 +136,34 @@ def test_quote_style_times_its_retrieval_too(house: House) -> None:
         assert "retrieve_ms" in ask(chain, QUESTION).timings
 
 
+def test_a_file_of_rules_corrects_and_refuses_answers_and_no_source(house: House, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.txt"
+    settings = house.settings.model_copy(update={"answer_style": "quote", "corrections": str(rules)})
+
+    def answered(rule: str) -> Answer:
+        rules.write_text(rule)
+        with pipeline.open_chain(settings, house.index) as chain:
+            return ask(chain, QUESTION)
+
+    put = answered(r"(\d) litres -> \1 l")
+    assert "holds 3 l of water" in put.answer and not put.abstained
+    assert put.sources[0].text == "The kettle Orion holds 3 litres of water."
+    assert all("3 litres" in cited.text for each in put.statements for cited in each.citations)
+    refused = answered("litres -> !refuse Ask the shop.")
+    assert (refused.answer, refused.abstained, refused.cited) == ("Ask the shop.", True, ())
+    with pytest.raises(SettingsError, match="line 1"):
+        answered("litres")
+
+
+def test_datamarks_are_gone_from_drafts_and_answers(house: House) -> None:
+    settings = house.settings.model_copy(update={"answer_style": "write", "datamark": True, "max_answer_tokens": 32})
+    with pipeline.open_chain(settings, house.index) as chain:
+        *draft, answer = stream_answer(chain, QUESTION)
+    assert isinstance(answer, Answer)
+    assert "ˆ" not in answer.answer + "".join(map(str, draft))
+    assert answer.finish_reason in ("stop", "length", "repetition")
+
+
 def test_auto_is_brief_for_a_small_model(house: House) -> None:
     found = {}
     for style in ("auto", "brief"):
@@ -168,7 +196,7 @@ def test_an_empty_index_holds_no_answer(tmp_path: Path, house: House, style: str
 
 
 def test_passages_that_do_not_fit_the_context_are_dropped_and_counted(house: House, tmp_path: Path) -> None:
-    settings = house.settings.model_copy(update={"context_tokens": 512, "max_answer_tokens": 400, "top_k": 5})
+    settings = house.settings.model_copy(update={"context_tokens": 512, "max_answer_tokens": 360, "top_k": 5})
     with pipeline.open_chain(settings, house.index) as chain:
         found = ask(chain, QUESTION)
         assert found.dropped > 0

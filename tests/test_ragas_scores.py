@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.embeddings import Embeddings
 
+import main
 from errors import EvaluationError, SettingsError
 from evaluation.judging import Judge
 from evaluation.ragas_scores import JUDGED, UNJUDGED, build_metric, evaluate_rows, score_metric
@@ -186,6 +187,20 @@ def test_the_packaged_model_judges_is_calibrated_and_called_a_smoke_test(rows: P
     assert (found["scored"], found["of"], found["failures"]) == (1, 1, {})
     assert 0 <= found["mean"] <= 1
     assert len(list((tmp_path / "cache").glob("*-calibration.json"))) == 1
+
+
+def test_the_command_prints_a_table_or_json(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAG_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("COLUMNS", "200")
+    asked = ["evaluate", "judge", str(rows), "--metrics", "rouge_l, string_presence"]
+    assert main.main(asked) == 0
+    assert re.search(r"\| string_presence +\| 0\.5000 +\| 2 of 2 ", capsys.readouterr().out)
+    assert main.main([*asked, "--limit", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["metrics"]["rouge_l"]["scored"] == 1
+    assert main.main(["evaluate", "judge"]) == 1
+    assert "--calibrate" in capsys.readouterr().err
 
 
 def test_an_unknown_metric_and_a_row_of_another_shape_are_one_line(rows: Path, tmp_path: Path) -> None:

@@ -96,3 +96,15 @@ def test_a_stage_that_fails_is_not_timed() -> None:
     with pytest.raises(ValueError, match="q"):
         RunnableLambda(fail, name="retrieve").invoke("q", config={"callbacks": [trace]})
     assert trace.timings == {}
+
+
+def test_why_the_answers_model_stopped_is_told_and_not_why_the_one_that_wrote_queries_did() -> None:
+    def says(reason: str) -> GenericFakeChatModel:
+        return GenericFakeChatModel(messages=iter([AIMessage("x", response_metadata={"finish_reason": reason})]))
+
+    trace = Trace()
+    says("length").with_config(run_name="generate").invoke("q", config={"callbacks": [trace]})
+    assert trace.finish_reason == "length"
+    chain = (says("length") | RunnableLambda(lambda _: "q")).with_config(run_name="rewrite")
+    chain.invoke("q", config={"callbacks": [trace]})
+    assert trace.finish_reason == ""

@@ -10,12 +10,13 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.answers import Citation, Source, Statement
-from chains.coverage import Coverage, WholeAnswer, count_words, read_once
 from chains.evidence import best_passage, best_sentence
 from chains.post_filter import REFUSAL
 from chains.reranking import Ranked
 from chains.sufficiency import sufficiency
-from chains.whole_questions import Task, read_task
+from surveys.coverage import Coverage, WholeAnswer, count_words, read_once
+from surveys.faithful import shown_quote
+from surveys.whole_questions import Task, read_task
 from words import content_words
 
 Read = Callable[[str], tuple[list[Document], np.ndarray]]  # source → its passages in order, their unit vectors
@@ -129,9 +130,8 @@ def _further(coverage: Coverage, texts: Sequence[list[Document]]) -> Coverage:
 def conclude(question: str, task: Task, findings: Sequence[Finding], coverage: Coverage) -> WholeAnswer:
     """Return the answer that what was found so far gives."""
     ranked = sorted(findings, key=lambda finding: -finding.score)
-    if task.kind == "each":
-        ranked = list(findings)
-    shown = [finding for finding in ranked if finding.holds]
+    in_order = findings if task.kind in ("count", "each") else ranked
+    shown = [finding for finding in in_order if finding.holds]
     if task.kind == "compare":
         by_topic = ([f for f in shown if f.topic == topic][:1] for topic in range(len(task.topics)))
         shown = [finding for best in by_topic for finding in best]
@@ -174,7 +174,7 @@ def _told(task: Task, shown: Sequence[Finding], findings: Sequence[Finding], cov
 
 
 def _quote(finding: Finding) -> str:
-    return " ".join(best_sentence(finding.passage).text.split())
+    return shown_quote(best_sentence(finding.passage).text)
 
 
 def names(sources: Sequence[str]) -> dict[str, str]:
@@ -192,4 +192,4 @@ def _source(n: int, finding: Finding) -> Source:
 def _statement(source: Source) -> Statement:
     end = source.start + len(source.text)
     cited = Citation(source.n, source.source, source.page, source.line, source.start, end, source.text)
-    return Statement(" ".join(source.text.split()), 1.0, (cited,))
+    return Statement(shown_quote(source.text), 1.0, (cited,))
