@@ -198,7 +198,8 @@ def compared(rows: Sequence[Row], against: Sequence[Row]) -> list[Compared]:
     ours, theirs = ({row["id"]: row for row in found if row["id"] in both} for found in (rows, against))
     metrics = compare(summarise([*theirs.values()]), summarise([*ours.values()]), (theirs, ours))
     right = _mean_difference("right", is_right, ours, theirs)
-    return [right, *metrics, _mean_difference("milliseconds", lambda row: float(row["milliseconds"]), ours, theirs)]
+    time = _mean_difference("milliseconds", lambda row: float(row["milliseconds"]), ours, theirs)
+    return [right, *metrics, time]
 
 
 def _mean_difference(
