@@ -17,52 +17,64 @@ from words import STOP_WORDS, UNSPACED, content_words
 ASKED_NAME = re.compile(r"(?<!^)(?<![.?!] )\b(?:[A-Z][\w'-]*|\w*\d[\w.-]*)")  # not a sentence's first word
 GRAM = 4  # characters: endings and prefixes differ, so parts of words are compared and no word is stemmed
 # Weights of a logistic model, the constant first and then Signals.vector(), as benchmarks/sufficiency.py prints them.
-SEARCHED = (-5.745, 10.532, 1.144, 1.605, 14.167, -11.067, 11.511, 14.561)
-GIVEN = (-10.21, 13.746, 1.083, 1.56, 12.771)  # of passages that no search brought
+SEARCHED = (-9.247, 9.882, 1.577, 1.746, 0.848, 16.852, 1.363, -6.303, 10.901)
+GIVEN = (-6.962, 11.579, 1.869, 1.693, 5.358)  # of passages that no search brought
+
+
+class Outcome(NamedTuple):
+    """What a search tells of its success, each from 0 to 1.
+
+    keyword: the best BM25 score as a share of the highest that the query could have. known: the share of the query's
+    words, rare ones counting more, that any document holds. cosine: the best passage's. familiar: how well the embedder
+    knows the query's language; a cosine tells nothing where it does not.
+    """
+
+    keyword: float
+    known: float
+    cosine: float
+    familiar: float
 
 
 class Signals(NamedTuple):
-    """What tells whether passages hold an answer, each from 0 to 1; the last three None where no search ran.
+    """What tells whether passages hold an answer, nearly all from 0 to 1.
 
     words: share of the question's words, as stretches of four characters, that two neighbouring sentences hold under
     their heading. names: share of the names and numbers asked for that are mentioned anywhere. sentence: the best
     sentence's score. unspaced: whether the question is written without spaces, pairs of characters being its words.
-    keyword: the best BM25 score as a share of the highest that there could be. cosine: the best passage's. familiar:
-    how well the embedder knows the question's language; a cosine tells nothing where it does not.
+    length: log(1 + its words). outcome: None where no search ran.
     """
 
     words: float
     names: float
     sentence: float
     unspaced: float
-    keyword: float | None = None
-    cosine: float | None = None
-    familiar: float | None = None
+    length: float
+    outcome: Outcome | None = None
 
     def vector(self) -> tuple[float, ...]:
-        """Return what the weights of GIVEN or SEARCHED belong to."""
-        if self.keyword is None or self.cosine is None or self.familiar is None:
+        """Return what the weights of SEARCHED, or of GIVEN, belong to."""
+        if self.outcome is None:
             return (self.words, self.names, self.unspaced, self.sentence)
-        known = self.familiar
-        fit = (known * self.sentence, known * self.cosine)
-        return (self.words, self.names, self.unspaced, self.keyword, known, *fit)
+        keyword, known, cosine, familiar = self.outcome
+        return (self.words, self.names, self.unspaced, self.length, keyword, known, familiar, familiar * cosine)
 
 
 def build_weigher(
-    highest: Callable[[str], float], familiar: Callable[[str], float]
+    prospect: Callable[[str], tuple[float, float]], familiar: Callable[[str], float]
 ) -> Runnable[Ranked, list[Document]]:
-    """Return a Runnable that gives each passage what `sufficiency` needs to know of the search.
+    """Return a Runnable that gives each passage `metadata["outcome"]`, the search's Outcome, the same for all.
 
-    `metadata["coverage"]`: its BM25 score as a share of the query's highest. `metadata["familiar"]`: how well the
-    embedder knows the query's language, the same for all passages.
+    prospect: query → the highest BM25 score it could have, and the share of its words that any document holds.
     """
 
     def weigh(ranked: Ranked) -> list[Document]:
-        most, known = max(highest(ranked["query"]), 1e-9), familiar(ranked["query"])
-        for passage in ranked["passages"]:
-            share = (passage.metadata["keyword"] or 0.0) / most
-            passage.metadata |= {"coverage": min(share, 1.0), "familiar": known}
-        return ranked["passages"]
+        query, passages = ranked["query"], ranked["passages"]
+        (highest, known), language = prospect(query), familiar(query)
+        for passage in passages:
+            best = passage.metadata["best"]
+            keyword = min(best["keyword"] / highest, 1.0) if highest else 0.0  # several queries may bring more
+            passage.metadata["outcome"] = Outcome(keyword, known, best["dense"], language)
+        return passages
 
     return RunnableLambda(weigh, name="weigh")
 
@@ -98,15 +110,13 @@ def signals(question: str, passages: Sequence[Document]) -> Signals:
         parts = [_grams(sentence) & asked for sentence in [*sentences, set()]]
         above = _grams(heading) & asked
         held = max([held, *(len(above | one | two) / max(1, len(asked)) for one, two in pairwise(parts))])
-    searched = [passage.metadata for passage in passages if "coverage" in passage.metadata]
     return Signals(
         words=held,
         names=len(named & mentioned) / len(named) if named else 1.0,
         sentence=best_sentence(passages[best_passage(passages)]).score,
         unspaced=float(bool(UNSPACED.search(question))),
-        keyword=max((at["coverage"] for at in searched), default=None),
-        cosine=max((at["dense"] or 0.0 for at in searched), default=None),
-        familiar=max((at["familiar"] for at in searched), default=None),
+        length=math.log1p(len(content_words(question))),
+        outcome=passages[0].metadata.get("outcome"),
     )
 
 

@@ -239,10 +239,10 @@ class Catalog:
         with self._lock:
             return keywords.search(self.connection, query, limit, allowed)
 
-    def highest_score(self, query: str) -> float:
-        """Return the BM25 score to which a chunk comes near that holds every word of `query` over and over."""
+    def prospect(self, query: str) -> tuple[float, float]:
+        """Return the highest BM25 score that a query can have, and the share of it in words that any chunk holds."""
         with self._lock:
-            return keywords.highest(self.connection, query)
+            return keywords.prospect(self.connection, query)
 
     def dictionary(self) -> dict[str, int]:
         """Return each word of the searched chunks, as it is spelt, with the number of chunks that hold it."""

@@ -105,19 +105,25 @@ def search(connection: sqlite3.Connection, query: str, limit: int, allowed: Coll
     return [(ids[row], float(scores[row])) for row in best if row in ids]
 
 
-def highest(connection: sqlite3.Connection, query: str) -> float:
-    """Return the BM25 score to which a chunk comes near that holds every word of `query` over and over.
+def prospect(connection: sqlite3.Connection, query: str) -> tuple[float, float]:
+    """Return the BM25 score near which a chunk comes that holds all of `query` often, and how much of it can be found.
 
-    A word that no chunk holds counts as the rarest. Of the languages that the query may be in, the highest counts.
+    That is the share, by weight, of the words that any chunk holds; one that none holds weighs as the rarest. Of the
+    languages that the query may be in, the one with the highest score counts.
     """
     _, held, asked = _asked(connection, query)
     count = sum(held.values())
     chunks = dict(_select(connection, "SELECT term, chunks FROM terms WHERE term IN ({})", list(asked)))
     total: defaultdict[str, float] = defaultdict(float)
+    found: defaultdict[str, float] = defaultdict(float)
     for term, weight in asked.items():
-        total[term[: term.find(":") + 1]] += weight * _rarity(term, chunks.get(term, 0), held, count)
+        language, worth = term[: term.find(":") + 1], weight * _rarity(term, chunks.get(term, 0), held, count)
+        total[language] += worth
+        found[language] += worth * (term in chunks)
     shared = total.pop("", 0.0)
-    return (K1 + 1) * float(shared + max(total.values(), default=0.0))
+    language = max(total, key=total.__getitem__, default="none")
+    most = shared + total[language]
+    return (K1 + 1) * most, (found[""] + found[language]) / most if most else 0.0
 
 
 def rows(connection: sqlite3.Connection) -> set[int]:

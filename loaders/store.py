@@ -147,9 +147,9 @@ class Store:
         hits = self.catalog.search_keywords(query, limit, allowed.rows if allowed else None)
         return [(allowed.shown[id_], score) for id_, score in hits] if allowed else hits
 
-    def highest_score(self, query: str) -> float:
-        """Return the BM25 score to which a chunk comes near that holds every word of `query` over and over."""
-        return self.catalog.highest_score(query)
+    def prospect(self, query: str) -> tuple[float, float]:
+        """Return the highest BM25 score that a query can have, and the share of it in words that any chunk holds."""
+        return self.catalog.prospect(query)
 
     def dictionary(self) -> dict[str, int]:
         """Return each word of the searched chunks, as it is spelt in lower case, with the number that hold it."""

@@ -6,20 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.documents import Document
+from langchain_core.runnables import Runnable
 
 import ingestion
 import pipeline
 from chains.evidence import Sentence
 from chains.queries import Query
-from chains.sufficiency import GIVEN, SEARCHED, Signals, lacks_evidence, signals, sufficiency
+from chains.reranking import Ranked
+from chains.sufficiency import GIVEN, SEARCHED, Outcome, Signals, build_weigher, lacks_evidence, signals, sufficiency
 from searching import build_evidence
 from settings import Settings, load_settings
 
 SHARES = st.floats(0, 1)
-RISING = ["words", "names", "sentence", "keyword", "cosine"]
 
 
-def passage(*sentences: tuple[str, float], section: str = "", **metadata: float | None) -> Document:
+def passage(*sentences: tuple[str, float], section: str = "", **metadata: object) -> Document:
     scored = [Sentence(0, 1, text, score) for text, score in sentences]
     at = {"source": "/docs/river_notes.md", "section": section, "sentences": scored} | metadata
     return Document(page_content=" ".join(text for text, _ in sentences), metadata=at)
@@ -60,15 +61,20 @@ def test_names_and_numbers_are_mentioned_anywhere_also_in_the_name_of_the_file()
     assert signals("Where does it end?", [RIVER]).names == 1.0, "none is asked for"
 
 
-def test_what_the_search_says_is_read_from_the_best_passage() -> None:
-    one = passage(("One.", 0.1), coverage=0.2, familiar=0.7, dense=None)
-    two = passage(("Two.", 0.3), coverage=0.1, familiar=0.7, dense=0.5)
-    found = signals("What?", [one, two])
-    assert (found.keyword, found.cosine, found.familiar, found.sentence) == (0.2, 0.5, 0.7, 0.3)
-    assert len(found.vector()) == len(SEARCHED) - 1
-    given = signals("What?", [BUTTER])
-    assert (given.keyword, given.cosine, given.familiar) == (None, None, None)
-    assert len(given.vector()) == len(GIVEN) - 1
+def test_what_the_search_tells_is_the_same_for_all_its_passages() -> None:
+    best = {"dense": 0.5, "keyword": 8.0}
+    found = [passage(("One.", 0.1), best=best), passage(("Two.", 0.3), best=best)]
+    one, two = weigher(20.0).invoke({"query": "What?", "passages": found})
+    assert one.metadata["outcome"] == two.metadata["outcome"] == Outcome(0.4, 0.9, 0.5, 0.7)
+    told = signals("What?", [one, two])
+    assert (told.sentence, told.vector()[-1]) == (0.3, pytest.approx(0.7 * 0.5))
+    assert len(told.vector()) == len(SEARCHED) - 1
+    assert weigher(4.0).invoke({"query": "?", "passages": [one]})[0].metadata["outcome"].keyword == 1.0
+    assert weigher(0.0).invoke({"query": "?", "passages": [one]})[0].metadata["outcome"].keyword == 0.0
+
+
+def weigher(highest: float) -> Runnable[Ranked, list[Document]]:
+    return build_weigher(lambda query: (highest, 0.9), lambda query: 0.7)
 
 
 def test_the_probability_is_that_of_the_logistic_model() -> None:
@@ -83,21 +89,14 @@ def test_a_question_in_pairs_of_characters_is_told_apart() -> None:
     assert signals("¿Dónde termina el Danubio?", [RIVER]).unspaced == 0.0
 
 
-@given(
-    SHARES,
-    SHARES,
-    SHARES,
-    SHARES,
-    SHARES,
-    st.floats(0.2, 1),
-    st.sampled_from(RISING),
-)
+@given(*[SHARES] * 6, st.sampled_from(["words", "names", "keyword", "known", "cosine"]))
 def test_more_of_any_signal_is_never_less_evidence(
-    words: float, names: float, sentence: float, keyword: float, cosine: float, familiar: float, more: str
+    words: float, names: float, keyword: float, known: float, cosine: float, familiar: float, more: str
 ) -> None:
-    at = Signals(words, names, sentence, 0.0, keyword, cosine, familiar)
-    better = at._replace(**{more: 1.0})
-    assert weighed(better) >= weighed(at)
+    outcome = Outcome(keyword, known, cosine, familiar)
+    at = Signals(words, names, sentence=0.5, unspaced=0.0, length=2.0, outcome=outcome)
+    change = {more: 1.0} if more in Signals._fields else {"outcome": outcome._replace(**{more: 1.0})}
+    assert weighed(at._replace(**change)) >= weighed(at)
 
 
 def weighed(at: Signals) -> float:
@@ -129,7 +128,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def test_an_index_of_two_documents_tells_what_it_holds(settings: Settings, question: str, is_there: bool) -> None:
     with pipeline.open_index(settings) as index:
         passages = build_evidence(settings, index).invoke([Query(question)])
-    assert all(0 <= each.metadata["coverage"] <= 1 for each in passages)
+    assert all(0 <= share <= 1 for each in passages for share in each.metadata["outcome"])
     assert lacks_evidence(question, passages, least_evidence=settings.least_evidence) is not is_there
 
 
@@ -138,5 +137,5 @@ def test_one_leg_alone_tells_nothing_of_the_search(settings: Settings) -> None:
         alone = settings.model_copy(update={"keyword_weight": weight})
         with pipeline.open_index(alone) as index:
             passages = build_evidence(alone, index).invoke([Query("How long is the notice period?")])
-        assert signals("How long is the notice period?", passages).keyword is None
+        assert signals("How long is the notice period?", passages).outcome is None
         assert not lacks_evidence("How long is the notice period?", passages, least_evidence=0.5)
