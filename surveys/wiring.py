@@ -1,6 +1,6 @@
 """Settings and an open index come in; the chains that read whole documents, to answer or to summarise, go out.
 
-question → correct → every document: best passages → sentences → holds it? → count, list, compare   `open_survey`
+question → correct → every document: best passages → sentences → holds it? → count, list, compare   `build_whole_search`
 sources → every passage → central sentences, or windows → model → check                             `open_summary`
 """
 
