@@ -85,10 +85,11 @@ def best_of(
     most = max(held.values(), default=0.0) or 1.0
     dense, keyword = vectors @ query, [held.get(passage.metadata["searched_as"], 0.0) for passage in passages]
     fused = (1 - keyword_weight) * dense + keyword_weight * np.array(keyword) / most
+    top = {"dense": float(dense.max()), "keyword": max(keyword)}
     found = []
     for at in np.argsort(-fused, kind="stable")[:PASSAGES]:
         scores = {"score": float(fused[at]), "dense": float(dense[at]), "keyword": keyword[at] or None}
-        at_ = passages[at].metadata | scores | {"also_in": [], "sentences": []}
+        at_ = passages[at].metadata | scores | {"best": top, "also_in": [], "sentences": []}
         found.append(Document(id=passages[at].id, page_content=passages[at].page_content, metadata=at_))
     return found
 
