@@ -202,6 +202,12 @@ def test_a_quoted_table_row_is_put_on_one_line() -> None:
     assert found.text == "Model: Orion; Litres: 3; Built: 1912 [1]"
 
 
+def test_a_colon_in_a_wrapped_sentence_makes_no_table_row() -> None:
+    wrapped = evidence(["Filling the kettle does not change the heat of\nthe steam: it holds 3 litres still."])
+    found = check("", QUESTION, wrapped, least_evidence=0, least_support=0.8)
+    assert found.text == "Filling the kettle does not change the heat of the steam: it holds 3 litres still. [1]"
+
+
 def test_a_statement_says_what_supports_it_and_where_that_stands() -> None:
     found = check(
         "Ada Brown built the kettle Orion in 1912 [2]. It ends in the Black Sea.",
