@@ -9,7 +9,7 @@ import typer
 
 from errors import EvaluationError
 from options import FailBelow, Json, NoRegression
-from tables import print_ablation, print_comparison, print_judgement, print_scores
+from tables import print_ablation, print_comparison, print_judgement, print_made, print_scores
 from terminal import print_json, progress, say
 
 evaluate_app = typer.Typer(help="Measure the chains on a test set.", no_args_is_help=True)
@@ -167,6 +167,56 @@ def evaluate_rgb(
         print_json(scores)
     else:
         print_scores(scores)
+
+
+@evaluate_app.command("make-questions")
+def evaluate_make_questions(
+    folder: Annotated[Path, typer.Argument(help="Your documents; they are indexed aside.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the questions go.")] = Path("questions.jsonl"),
+    count: Annotated[int, typer.Option(min=6, help="About so many questions.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Make a test set of your own documents: six types of questions, each with the passage that proves its answer."""
+    with leaf("evaluation"):
+        from evaluation import question_maker
+    from settings import load_settings
+
+    question_maker.check_target(out)
+    with progress("Making questions", shown=not as_json, unit="questions") as on_progress:
+        told: Any = {"on_progress": on_progress, "on_note": say}
+        made = question_maker.make_questions(load_settings(), folder, count=count, **told)
+    question_maker.write_questions(out, made["rows"])
+    if as_json:
+        print_json(made)
+    else:
+        print_made(made)
+        say(f"written to {out}; read them before you trust them: notebooks/03_evaluate.ipynb shows how")
+
+
+@evaluate_app.command("report")
+def evaluate_report(
+    rows: Annotated[Path, typer.Argument(help="What `evaluate answers --rows` wrote.")],
+    against: Annotated[Path | None, typer.Option(metavar="FILE", help="The same of other settings.")] = None,
+    scores: Annotated[Path | None, typer.Option(metavar="FILE", help="What it printed with --json.")] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the page goes.")] = Path("report.html"),
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page on an evaluation of answers: figures, plots and the worst cases with their passages."""
+    with leaf("evaluation"):
+        from evaluation import comparing, reporting
+
+    told = reporting.write_report(
+        reporting.read_rows(rows),
+        out,
+        against=reporting.read_rows(against) if against else (),
+        scores=comparing.read_scores(scores) if scores else None,
+        title=rows.stem,
+    )
+    if as_json:
+        print_json(told)
+    else:
+        print_scores(told["summary"])
+        say(f"written to {out}")
 
 
 def _bounds(given: list[str] | None) -> dict[str, float]:

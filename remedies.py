@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from chains.evidence import best_passage, best_sentence
 from chains.explain import Recorder, lost_at, places
 from chains.queries import Query
-from chains.sufficiency import STRANGER, lacks_evidence
+from chains.sufficiency import sufficiency
 from loaders.filters import Filter
 from searching import Index, build_search
 from settings import PREFIX, Settings
@@ -100,12 +99,8 @@ def _most(name: str) -> int:
 
 def _evidence(seen: Recorder) -> list[str]:
     """Return the bound of evidence under which the model would have been asked."""
-    best = best_sentence(seen.passages[best_passage(seen.passages)]).score
-    for score in (best, best - STRANGER):
-        bound = math.floor(score * 100) / 100
-        if bound >= 0 and not lacks_evidence(seen.found[0].query.text, seen.passages, least_evidence=bound):
-            return [f"{PREFIX}LEAST_EVIDENCE={bound}"]
-    return []
+    probability = sufficiency(seen.found[0].query.text, seen.passages)
+    return [f"{PREFIX}LEAST_EVIDENCE={math.floor(probability * 100) / 100}"] if seen.passages else []
 
 
 def true_ranks(asked: Asked, queries: Sequence[Query], ids: Collection[str]) -> dict[str, int]:

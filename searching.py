@@ -30,6 +30,7 @@ from chains.remote_model import estimate_tokens
 from chains.reranking import build_reranker, cross_encoder
 from chains.retrieval import HybridRetriever
 from chains.spelling import build_corrector, build_speller
+from chains.sufficiency import build_weigher
 from chains.synonyms import build_synonyms, load_synonyms
 from errors import ModelError
 from loaders.cleaning import clean
@@ -117,7 +118,11 @@ def build_evidence(
 
     `search` brings the passages instead, if it is given.
     """
-    search = search or build_search(settings, index, limit=settings.top_k, where=where)
+    if search is None:
+        search = build_search(settings, index, limit=settings.top_k, where=where)
+        if 0 < settings.keyword_weight < 1:  # both legs have something to tell
+            counter, _ = load_token_counter(index.embedder)
+            search = _with_query(search) | build_weigher(index.store.prospect, counter.familiar)
     return _with_query(search) | build_highlighter(index.embeddings)
 
 

@@ -157,7 +157,10 @@ class Settings(BaseSettings):
         "auto: brief for models under 1B weights, else write.",
     )
     least_evidence: float = Field(
-        0.33, ge=0, le=1, description="Score of the best sentence under which the answer is 'not in these documents'."
+        0.5,
+        ge=0,
+        le=1,
+        description="Probability that the passages hold an answer, under which it is 'not in these documents'.",
     )
     least_support: float = Field(
         0.7,

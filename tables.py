@@ -123,6 +123,16 @@ def _told(failures: dict[str, int]) -> str:
     return "; ".join(f"{count} {reason}" for reason, count in failures.items())
 
 
+def print_made(made: dict[str, Any]) -> None:
+    """Print how many questions of each type were made, tried and kept, and who wrote them."""
+    print_table(
+        [{"type": name, **{key: str(n) for key, n in counts.items()}} for name, counts in made["types"].items()]
+    )
+    names = {"rules": "rules", "model": "the model"}
+    written = ", ".join(f"{count} by {names[by]}" for by, count in made["made_by"].items())
+    out.print(f"{len(made['rows'])} questions: {written}. Kept is what the search finds the proof of.", markup=False)
+
+
 def print_tuning(report: dict[str, Any]) -> None:
     """Print what was tried, what holds on the questions held back, and the lines for .env."""
     rows = [

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from chains.sanitising import plain
+
 if TYPE_CHECKING:
     from langchain_core.documents import Document
 
     from chains.answers import Answer
-    from chains.coverage import WholeAnswer
     from chains.explain import Explanation
     from chains.queries import Turn
     from chains.trace import Trace
     from loaders.sync import SyncReport
+    from surveys.coverage import WholeAnswer
 
 out, log = (Console(highlight=False, soft_wrap=True, stderr=stderr) for stderr in (False, True))
 
@@ -49,7 +51,7 @@ def show_answer(
             else:
                 draft += piece
                 if live:
-                    live.update(Text(draft, style="dim"))
+                    live.update(Text(plain(draft), style="dim"))
     if not quiet:
         if answer.queries[0] != answer.question:
             log.print(f"(searched: {answer.queries[0]})", markup=False)
@@ -135,9 +137,9 @@ def print_sources(answer: "Answer | None") -> None:
         out.print("\nThe nearest passages:")
     for source in answer.sources if answer else ():
         cited = "bold" if answer and source.n in answer.cited else "dim"
-        out.print(f"\n[{cited}]\\[{source.n}] {escape(place(asdict(source)))}[/{cited}]  {source.score:.3f}")
+        out.print(f"\n[{cited}]\\[{source.n}] {escape(plain(place(asdict(source))))}[/{cited}]  {source.score:.3f}")
         for text in _cited(answer, source.n) or [source.text]:
-            out.print(" ".join(text.split()), markup=False, style=cited if cited == "dim" else "")
+            out.print(" ".join(plain(text).split()), markup=False, style=cited if cited == "dim" else "")
         if source.also_in:
             out.print(f"also in: {', '.join(map(short, source.also_in))}", markup=False, style="dim")
 
@@ -190,7 +192,7 @@ def print_passages(passages: Sequence[dict[str, Any]], query: str, searched: str
         log.print(f"(searched: {searched})", markup=False)
     for passage in passages:
         out.print(f"\n[bold]\\[{passage['n']}] {escape(place(passage))}[/bold]  {passage['score']:.3f}")
-        out.print(passage["text"], markup=False)
+        out.print(plain(passage["text"]), markup=False)
 
 
 def place(at: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from sentences import sentence_spans
 
 # Share of the best sentence's odds from which the next one is quoted too. Over XQuAD en, de and zh, one sentence holds
 # the answer in 80, 72 and 75 % of cases, two in 92, 84 and 86 %; with this rule it is 90, 82 and 85 %, and a quote has
-# 1.4 to 1.5 sentences (benchmarks/sentences.py).
+# 1.4 to 1.5 sentences (benchmarks/sentence_ranking.py).
 SECOND = 1 / 3
 
 

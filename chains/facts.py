@@ -26,12 +26,18 @@ UNITS = {
     for spelling in spellings.split()
 }  # fmt: skip
 NEGATIONS = frozenset(
-    """not no nor never none neither nobody nothing nowhere without cannot lack lacks lacked unknown
+    """not no nor never none neither nobody nothing nowhere without cannot lack lacks lacked unknown unclear
     nicht kein keine keinen keinem keiner keines nie niemals nichts ohne ne pas jamais aucun aucune sans ninguno ninguna
     ningún nunca sin jamás tampoco nada senza nessuno não sem nem niet geen zonder nooit не ни нет без لا لم لن ليس ليست
     دون""".split()  # noqa: SIM905
 )
 NEGATED = re.compile(r"n['’]t\b|\bnon\b(?!-)|[不没沒未无無]|(?:ない|ません)", re.I)
+OPENERS = frozenset(  # that begin a sentence with a capital letter and name nobody
+    """according additionally after all also although among another because before besides both but during each either
+    every few finally furthermore given he her here his however instead later many moreover most no nevertheless not
+    once one only other others overall similarly since some specifically several she then therefore though through thus
+    two under unlike until upon when whereas while within without yes yet""".split()  # noqa: SIM905
+)
 TOKEN = re.compile(r"[$€£%°]|\d+(?:[.,]\d+)*|[^\W\d_]+")
 GROUPS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 ISO_DATE = re.compile(r"\b(\d{4})-(0[1-9]|1[0-2])-(\d\d)\b")
@@ -73,14 +79,15 @@ def numbers(text: str) -> dict[str, frozenset[str]]:
 def names(text: str, *, firsts: bool = False) -> frozenset[str]:
     """Return the words of the text's names, in lower case and singular: those with a capital letter or a digit.
 
-    A sentence's first word counts where the next is a name as well, or with `firsts`. Scripts without capital letters
-    have no names.
+    A sentence's first word counts where the next is a name as well, or with `firsts`, unless it is an OPENER. Scripts
+    without capital letters have no names.
     """
     starts = {match.end() for match in STARTS.finditer(text)}
     found: set[str] = set()
     for match in NAME.finditer(text):
         follows = NAME.match(text, match.end() + 1)
-        if not firsts and match.start() in starts and not follows and not match.group()[1:].isupper():
+        unsure = not firsts and not follows and not match.group()[1:].isupper()
+        if match.start() in starts and (unsure or match.group().casefold() in OPENERS):
             continue
         parts = re.findall(r"\w+", match.group().casefold().removesuffix("'s").removesuffix("’s"))
         found |= {singular(part) for part in parts if len(part) > 1} - STOP_WORDS - set(MONTHS) - SPELT.keys()

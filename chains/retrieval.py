@@ -27,7 +27,7 @@ class HybridRetriever(BaseRetriever):
     """Find passages by a dense and a keyword leg; `metadata["score"]` is the fused score, at most 1.
 
     Each passage also carries `metadata["dense"]` (cosine) and `metadata["keyword"]` (BM25), None where that leg did not
-    bring it.
+    bring it, and `metadata["best"]`, the highest that each leg brought at all, 0 for nothing.
 
     embed: text → unit vector. nearest: vector, how many → hits. keyword: text, how many → hits. vectors: ids → their
     unit vectors, a row each. fetch: ids → chunks in the same order.
@@ -70,8 +70,9 @@ class HybridRetriever(BaseRetriever):
         best_first = sorted(range(len(ids)), key=lambda at: (-total[at], ids[at]))[: self.limit]
         passages = self.fetch([ids[at] for at in best_first])
         legs = {leg: _highest(getattr(each, leg) for each in found) for leg in ("dense", "keyword")}
+        top = {leg: max(hits.values(), default=0.0) for leg, hits in legs.items()}
         for passage, at in zip(passages, best_first, strict=True):
-            passage.metadata["score"] = float(total[at])
+            passage.metadata |= {"score": float(total[at]), "best": top}
             passage.metadata |= {leg: hits.get(ids[at]) for leg, hits in legs.items()}
         return passages
 

@@ -17,16 +17,22 @@ VISIBLE = frozenset("\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070
 
 
 def as_shown(text: str, sources: Iterable[str] = ()) -> str:
-    """Return the text without HTML, images and links, whose words stay, and without what steers a terminal or a reader.
+    """Return the plain text without HTML, images and links, whose words stay.
 
-    These are escape sequences, control characters, and marks that turn the direction of writing or are not seen. A bare
-    address stays only if a source holds it.
+    A bare address stays only if a source holds it.
     """
-    text = "".join(c for c in ESCAPE.sub("", text) if c in "\n\t" or c in VISIBLE or not _is_hidden(c))
-    known = tuple(sources)
+    text, known = plain(text), tuple(sources)
     text = TAG_START.sub("‹", LINK.sub(r"\1", TAG.sub("", IMAGE.sub("", text))))
     text = URL.sub(lambda url: url.group() if any(url.group().rstrip(".,;:)") in each for each in known) else "", text)
     return LINK_PART.sub(" ", text).strip()
+
+
+def plain(text: str) -> str:
+    """Return the text without what steers a terminal or misleads a reader.
+
+    These are escape sequences, control characters, and marks that turn the direction of writing or are not seen.
+    """
+    return "".join(c for c in ESCAPE.sub("", text) if c in "\n\t" or c in VISIBLE or not _is_hidden(c))
 
 
 def _is_hidden(character: str) -> bool:

@@ -11,21 +11,21 @@ import numpy as np
 
 from words import STOP_WORDS, UNSPACED, content_words, words
 
-# What is weighed, with its weight; benchmarks/sentences.py fits the weights and measures what each is worth.
+# What is weighed, with its weight; benchmarks/sentence_ranking.py fits the weights and measures what each is worth.
 WEIGHTS = {
-    "held": 6.64,  # share of the query's words that it holds, rare ones counting more
-    "before": 2.73,  # the same, of what only the sentence before holds: "He also built …"
-    "after": 1.76,
-    "number": 0.76,  # asked for an amount, it has a number that the query has not
-    "date": 1.05,  # asked for a time, it has a figure that the query has not
-    "name": 0.60,  # asked for a person, it has a capitalised word that the query has not
-    "rank": 1.04,  # 1 / the passage's rank
-    "apart": 1.25,  # product of its vector and the query's, less what all sentences have in common: the subject
-    "english_held": -1.96,  # held, if the query is in English: without function words the shares are larger
-    "english_cosine": 2.03,  # the default embedder reads English only
-    "nearest": 3.82,  # the best cosine of all: moves no sentence past another, but tells questions without an answer
+    "held": 6.67,  # share of the query's words that it holds, rare ones counting more
+    "before": 2.48,  # the same, of what only the sentence before holds: "He also built …"
+    "after": 1.51,
+    "number": 0.82,  # asked for an amount, it has a number that the query has not
+    "date": 1.11,  # asked for a time, it has a figure that the query has not
+    "name": 0.62,  # asked for a person, it has a capitalised word that the query has not
+    "rank": 1.21,  # 1 / the passage's rank
+    "apart": 1.50,  # product of its vector and the query's, less what all sentences have in common: the subject
+    "english_held": -1.64,  # held, if the query is in English: without function words the shares are larger
+    "english_cosine": 1.73,  # the default embedder reads English only
+    "nearest": 3.77,  # the best cosine of all: moves no sentence past another, but tells questions without an answer
 }
-BIAS = -5.99
+BIAS = -6.14
 
 # What a question asks for, in English, German, Spanish, Arabic and Chinese; in others, nothing is known of it.
 TIME = re.compile(

@@ -1,18 +1,82 @@
-"""A question and its passages come in; how likely they hold an answer goes out."""
+"""A question and its passages come in; the probability that they hold an answer goes out."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import PurePath
+from typing import NamedTuple
 
 from langchain_core.documents import Document
+from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.evidence import best_passage, best_sentence
-from words import STOP_WORDS, content_words
+from chains.reranking import Ranked
+from words import STOP_WORDS, UNSPACED, content_words
 
 ASKED_NAME = re.compile(r"(?<!^)(?<![.?!] )\b(?:[A-Z][\w'-]*|\w*\d[\w.-]*)")  # not a sentence's first word
-# Of 250 answerable and 130 unanswerable questions of XQuAD en: with it 13 and 120 are refused, without it 11 and 118;
-# of the ten unanswerable ones about data/sample, seven instead of four.
-STRANGER = 0.12
+GRAM = 4  # characters: endings and prefixes differ, so parts of words are compared and no word is stemmed
+# Weights of a logistic model, the constant first and then Signals.vector(), as benchmarks/sufficiency.py prints them.
+SEARCHED = (-9.348, 10.098, 1.599, 1.734, 0.851, 17.546, 1.163, -6.358, 10.74)
+GIVEN = (-7.101, 11.587, 1.903, 1.693, 5.433)  # of passages that no search brought
+
+
+class Outcome(NamedTuple):
+    """What a search tells of its success, each from 0 to 1.
+
+    keyword: the best BM25 score as a share of the highest that the query could have. known: the share of the query's
+    words, rare ones counting more, that any document holds. cosine: the best passage's. familiar: how well the embedder
+    knows the query's language; a cosine tells nothing where it does not.
+    """
+
+    keyword: float
+    known: float
+    cosine: float
+    familiar: float
+
+
+class Signals(NamedTuple):
+    """What tells whether passages hold an answer, nearly all from 0 to 1.
+
+    words: share of the question's words, as stretches of four characters, that two neighbouring sentences hold under
+    their heading. names: share of the names and numbers asked for that are mentioned anywhere. sentence: the best
+    sentence's score. unspaced: whether the question is written without spaces, pairs of characters being its words.
+    length: log(1 + its words). outcome: None where no search ran.
+    """
+
+    words: float
+    names: float
+    sentence: float
+    unspaced: float
+    length: float
+    outcome: Outcome | None = None
+
+    def vector(self) -> tuple[float, ...]:
+        """Return what the weights of SEARCHED, or of GIVEN, belong to."""
+        if self.outcome is None:
+            return (self.words, self.names, self.unspaced, self.sentence)
+        keyword, known, cosine, familiar = self.outcome
+        return (self.words, self.names, self.unspaced, self.length, keyword, known, familiar, familiar * cosine)
+
+
+def build_weigher(
+    prospect: Callable[[str], tuple[float, float]], familiar: Callable[[str], float]
+) -> Runnable[Ranked, list[Document]]:
+    """Return a Runnable that gives each passage `metadata["outcome"]`, the search's Outcome, the same for all.
+
+    prospect: query → the highest BM25 score it could have, and the share of its words that any document holds.
+    """
+
+    def weigh(ranked: Ranked) -> list[Document]:
+        query, passages = ranked["query"], ranked["passages"]
+        (highest, known), language = prospect(query), familiar(query)
+        for passage in passages:
+            best = passage.metadata["best"]
+            keyword = min(best["keyword"] / highest, 1.0) if highest else 0.0  # several queries may bring more
+            passage.metadata["outcome"] = Outcome(keyword, known, best["dense"], language)
+        return passages
+
+    return RunnableLambda(weigh, name="weigh")
 
 
 def lacks_evidence(question: str, passages: Sequence[Document], *, least_evidence: float) -> bool:
@@ -21,17 +85,42 @@ def lacks_evidence(question: str, passages: Sequence[Document], *, least_evidenc
 
 
 def sufficiency(question: str, passages: Sequence[Document]) -> float:
-    """Return how well the best sentence fits the question, from 0 to 1, passages carrying their scored sentences.
+    """Return the probability that the passages, which carry their scored sentences, hold an answer.
 
-    It counts STRANGER less where the question names somebody or something that no passage mentions.
+    It is calibrated on questions of which a fifth ask for what no document tells (benchmarks/sufficiency.py).
     """
     if not passages:
         return 0.0
+    vector = signals(question, passages).vector()
+    constant, *weights = SEARCHED if len(vector) == len(SEARCHED) - 1 else GIVEN
+    return 1 / (1 + math.exp(-constant - sum(w * x for w, x in zip(weights, vector, strict=True))))
+
+
+def signals(question: str, passages: Sequence[Document]) -> Signals:
+    """Return the signals of at least one passage with its scored sentences."""
+    asked = _grams(content_words(question))
     named = {word for match in ASKED_NAME.findall(question) for word in content_words(match)} - STOP_WORDS
     mentioned: set[str] = set()
+    held = 0.0
     for passage in passages:
         at = passage.metadata
-        source = PurePath(at["source"]).stem.replace("_", " ")
-        mentioned |= content_words(f"{source} {at['section']} {passage.page_content}")
-    score = best_sentence(passages[best_passage(passages)]).score
-    return max(score - (0.0 if named <= mentioned else STRANGER), 0.0)
+        heading = content_words(f"{PurePath(at['source']).stem.replace('_', ' ')} {at['section']}")
+        sentences = [content_words(sentence.text) for sentence in at["sentences"]]
+        mentioned |= heading.union(*sentences)
+        parts = [_grams(sentence) & asked for sentence in [*sentences, set()]]
+        above = _grams(heading) & asked
+        held = max([held, *(len(above | one | two) / max(1, len(asked)) for one, two in pairwise(parts))])
+    return Signals(
+        words=held,
+        names=len(named & mentioned) / len(named) if named else 1.0,
+        sentence=best_sentence(passages[best_passage(passages)]).score,
+        unspaced=float(bool(UNSPACED.search(question))),
+        length=math.log1p(len(content_words(question))),
+        outcome=passages[0].metadata.get("outcome"),
+    )
+
+
+def _grams(words: set[str]) -> set[str]:
+    """Return the stretches of GRAM characters of words with their ends marked."""
+    marked = [f"_{word}_" for word in words]
+    return {word[at : at + GRAM] for word in marked for at in range(max(1, len(word) - GRAM + 1))}

@@ -36,7 +36,7 @@ def read_questions(path: Path, catalog: Catalog) -> Questions:
     """Read JSON lines {question, source[, page]}, or {question, answerable: false} where nothing is to be found.
 
     A source is a path, or the end of one, of a document in the index; several stand in a list. `doc_id` and `doc_ids`
-    are other names of it. Raise EvaluationError that names the row.
+    are other names of it. Follow-ups, which have a history, are left out. Raise EvaluationError that names the row.
     """
     pages = set(catalog.rows("SELECT DISTINCT source, page FROM chunks"))
     queries, unanswerable = {}, {}
@@ -50,6 +50,8 @@ def read_questions(path: Path, catalog: Catalog) -> Questions:
             question = row["question"].strip()
             if not question:
                 raise ValueError("the question is empty")
+            if row.get("history"):
+                continue
             if row.get("answerable") is False:
                 unanswerable[id_] = question
                 continue

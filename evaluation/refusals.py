@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from chains.sufficiency import lacks_evidence
+from chains.sufficiency import sufficiency
 from searching import Index, build_evidence, build_rewriter
 from settings import Settings
 
-THRESHOLDS = tuple(round(0.03 * step, 2) for step in range(2, 28))  # 0.06 to 0.81; the default 0.33 is among them
+THRESHOLDS = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.98, 0.99)
 
 
 def pick_threshold(rights: Mapping[float, np.ndarray], present: float) -> float:
@@ -31,7 +31,7 @@ def decide(
         for question in questions.values():
             queries = rewriter.invoke({"question": question, "history": ()})
             passages = search.invoke(queries)
+            probability = sufficiency(queries[0].text, passages)
             for least, right in rights.items():
-                refused = lacks_evidence(queries[0].text, passages, least_evidence=least)
-                right.append((refused is is_refusal) * count / (2 * len(questions)))
+                right.append(((probability < least) is is_refusal) * count / (2 * len(questions)))
     return {least: np.array(right) for least, right in rights.items()}

@@ -220,8 +220,7 @@ class Catalog:
     def chunks(self, ids: Sequence[str], sources: Collection[str] | None = None) -> list[Document]:
         """Return the chunks with these ids, in this order; an unknown id is left out.
 
-        Metadata: the chunk's place, and `also_in`, the other sources that hold the same text, of `sources` only if
-        these are given.
+        Metadata: the chunk's place, and `also_in`, the other sources with the same text, of `sources` only if given.
         """
         by_id: dict[str, Document] = {}
         same = "k.kept_by = coalesce(chunks.kept_by, chunks.rowid) OR k.rowid = chunks.kept_by"
@@ -229,18 +228,21 @@ class Catalog:
         for part in batches(list(ids)):
             sql = f"SELECT id, text, {copies}, {', '.join(PLACE)} FROM chunks WHERE id IN ({_marks(part)})"  # noqa: S608
             for id_, text, also_in, *place in self.rows(sql, part):
-                at = dict(zip(PLACE, place, strict=True))
-                others = [source for source in sorted(json.loads(also_in)) if source != at["source"]]
-                others = [source for source in others if sources is None or source in sources]
-                by_id[id_] = Document(id=id_, page_content=text, metadata=at | {"also_in": others})
+                at: dict[str, Any] = dict(zip(PLACE, place, strict=True))
+                others = set(json.loads(also_in)) - {at["source"]}
+                at["also_in"] = sorted(others if sources is None else others.intersection(sources))
+                by_id[id_] = Document(id=id_, page_content=text, metadata=at)
         return [by_id[id_] for id_ in ids if id_ in by_id]
 
-    def search_keywords(
-        self, query: str, limit: int, allowed: Collection[int] | None = None
-    ) -> list[tuple[str, float]]:
+    def search_keywords(self, query: str, limit: int, allowed: Collection[int] | None = None) -> keywords.Hits:
         """Return (id, BM25 score) of the best chunks for the words of `query`, best first, of these rows only."""
         with self._lock:
             return keywords.search(self.connection, query, limit, allowed)
+
+    def prospect(self, query: str) -> tuple[float, float]:
+        """Return the highest BM25 score that a query can have, and the share of it in words that any chunk holds."""
+        with self._lock:
+            return keywords.prospect(self.connection, query)
 
     def dictionary(self) -> dict[str, int]:
         """Return each word of the searched chunks, as it is spelt, with the number of chunks that hold it."""

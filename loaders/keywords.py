@@ -35,6 +35,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Texts = Mapping[int, str]  # row → text, cleaned
 Entries = dict[str, list[int]]  # term → entries
 Lists = dict[int, Entries]  # block → …
+Hits = list[tuple[str, float]]
 LISTS = (
     "WITH RECURSIVE blocks(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM blocks"  # noqa: S608
     f" WHERE n < (SELECT max(place) >> {TERM_BITS} FROM postings))"
@@ -82,23 +83,17 @@ def update(connection: sqlite3.Connection, gone: Texts, new: Texts) -> None:
     _forget(connection, "spellings", "word", words)
 
 
-def search(
-    connection: sqlite3.Connection, query: str, limit: int, allowed: Collection[int] | None = None
-) -> list[tuple[str, float]]:
+def search(connection: sqlite3.Connection, query: str, limit: int, allowed: Collection[int] | None = None) -> Hits:
     """Return (chunk id, BM25 score) of the chunks that hold any word of `query`, best first; higher is better.
 
     With `allowed`, rows of chunks, the best of these.
     """
-    held = dict(_select(connection, "SELECT term, chunks FROM terms WHERE term IN ({})", [TOKENS, *markers()]))
-    tokens, count = held.pop(TOKENS, 0), sum(held.values())
-    asked = query_terms(clean(query), held)
+    tokens, held, asked = _asked(connection, query)
+    count = sum(held.values())
     lists = list(_select(connection, LISTS, list(asked)))
     if not lists:
         return []
-    weights = []
-    for term, chunks, _, _ in lists:
-        among = held.get(term[: term.find(":") + 1], count)  # a stem is rare or common among the chunks of its language
-        weights.append(asked[term] * math.log1p((among - chunks + 0.5) / (chunks + 0.5)))
+    weights = [asked[term] * _rarity(term, chunks, held, count) for term, chunks, _, _ in lists]
     entries = np.frombuffer(b"".join(found for *_, found in lists), ENTRY)
     sizes = [len(found) // ENTRY.itemsize for *_, found in lists]
     rows = np.repeat([place >> TERM_BITS << BLOCK_BITS for _, _, place, _ in lists], sizes) + (entries >> 16)
@@ -108,6 +103,27 @@ def search(
     best = _best(scores, limit)
     ids = dict(_select(connection, "SELECT rowid, id FROM chunks WHERE rowid IN ({})", best))
     return [(ids[row], float(scores[row])) for row in best if row in ids]
+
+
+def prospect(connection: sqlite3.Connection, query: str) -> tuple[float, float]:
+    """Return the BM25 score near which a chunk comes that holds all of `query` often, and how much of it can be found.
+
+    That is the share, by weight, of the words that any chunk holds; one that none holds weighs as the rarest. Of the
+    languages that the query may be in, the one with the highest score counts.
+    """
+    _, held, asked = _asked(connection, query)
+    count = sum(held.values())
+    chunks = dict(_select(connection, "SELECT term, chunks FROM terms WHERE term IN ({})", list(asked)))
+    total: defaultdict[str, float] = defaultdict(float)
+    found: defaultdict[str, float] = defaultdict(float)
+    for term, weight in asked.items():
+        language, worth = term[: term.find(":") + 1], weight * _rarity(term, chunks.get(term, 0), held, count)
+        total[language] += worth
+        found[language] += worth * (term in chunks)
+    shared = total.pop("", 0.0)
+    language = max(total, key=total.__getitem__, default="none")
+    most = shared + total[language]
+    return (K1 + 1) * most, (found[""] + found[language]) / most if most else 0.0
 
 
 def rows(connection: sqlite3.Connection) -> set[int]:
@@ -135,6 +151,18 @@ def miscounted(connection: sqlite3.Connection) -> int:
 def dictionary(connection: sqlite3.Connection) -> dict[str, int]:
     """Return each word as it is spelt, in lower case, with the number of chunks that hold it."""
     return dict(connection.execute("SELECT word, chunks FROM spellings"))
+
+
+def _asked(connection: sqlite3.Connection, query: str) -> tuple[int, dict[str, int], dict[str, float]]:
+    """Return the number of tokens in the index, that of chunks by their language, and the query's weighted terms."""
+    held = dict(_select(connection, "SELECT term, chunks FROM terms WHERE term IN ({})", [TOKENS, *markers()]))
+    return held.pop(TOKENS, 0), held, query_terms(clean(query), held)
+
+
+def _rarity(term: str, chunks: int, held: Mapping[str, int], count: int) -> float:
+    """Return a term's weight; a stem is rare or common among the chunks of its language."""
+    among = held.get(term[: term.find(":") + 1], count)
+    return math.log1p((among - chunks + 0.5) / (chunks + 0.5))
 
 
 def _best(scores: Array, limit: int) -> list[int]:

@@ -147,6 +147,10 @@ class Store:
         hits = self.catalog.search_keywords(query, limit, allowed.rows if allowed else None)
         return [(allowed.shown[id_], score) for id_, score in hits] if allowed else hits
 
+    def prospect(self, query: str) -> tuple[float, float]:
+        """Return the highest BM25 score that a query can have, and the share of it in words that any chunk holds."""
+        return self.catalog.prospect(query)
+
     def dictionary(self) -> dict[str, int]:
         """Return each word of the searched chunks, as it is spelt in lower case, with the number that hold it."""
         return self.catalog.dictionary()

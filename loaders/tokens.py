@@ -8,6 +8,7 @@ from pathlib import Path
 
 LONGEST = 24  # characters of a token; a longer one is a word that the model does not know (WordPiece: over 100)
 UNKNOWN = 4  # characters a token in such a word, so that text without spaces is cut at all
+UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 REMEMBERED = 50_000  # words: those of a large English collection
 WORD = re.compile(r"\S{1,5000}")
 
@@ -47,6 +48,16 @@ class TokenCounter:
             else:
                 found.extend([at + offset for offset in offsets])
         return found
+
+    def familiar(self, text: str) -> float:
+        """Return how well the model knows the text's language: 1 less the tokens for each character, at least 0.
+
+        That is 0 where it reads letter by letter, or doesn't know them; about 0.75 for English in a model of English.
+        """
+        found = self.tokenizer.encode(text, add_special_tokens=False)
+        pieces = zip(found.tokens, found.offsets, strict=True)
+        tokens = sum(last - first if token in UNKNOWN_TOKENS else 1 for token, (first, last) in pieces)
+        return max(0.0, 1 - tokens / max(1, len("".join(text.split()))))
 
     def whole_words(self) -> frozenset[str]:
         """Return the words, in lower case, that are a token each: the commonest of the model's languages."""

@@ -13,6 +13,7 @@ VARIABLES = {
     "brief": {"context", "question"},
     "condense": {"history", "question"},
     "hyde": {"question"},
+    "make_questions": {"passage"},
     "multi_query": {"question"},
     "refine": {"context", "summary", "words"},
     "summary": {"context", "words"},

@@ -68,6 +68,7 @@ def test_names_are_words_with_a_capital_letter_or_a_digit(text: str, found: set[
 
 def test_a_first_word_is_a_name_if_that_is_asked_for() -> None:
     assert names("Ada built it.", firsts=True) == {"ada"}
+    assert names("However, she left. He stayed. But Ada did not.", firsts=True) == {"ada"}
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,17 @@ def test_scores_are_those_of_the_formula(connection: sqlite3.Connection) -> None
     assert dict(keywords.search(connection, "dogs bark", 9)) == pytest.approx(expected, rel=0.02)
 
 
+def test_what_a_query_could_score_at_most_and_how_much_of_it_can_be_found(connection: sqlite3.Connection) -> None:
+    bags = [index_terms(Counter(tokenize(text))) for text in TEXTS.values()]
+    english = sum("en:" in bag for bag in bags)
+    dog, unknown = (math.log(1 + (english - chunks + 0.5) / (chunks + 0.5)) for chunks in (2, 0))
+    assert keywords.prospect(connection, "dogs") == pytest.approx((2.2 * dog, 1.0))
+    assert keywords.prospect(connection, "dog zebras") == pytest.approx((2.2 * (dog + unknown), dog / (dog + unknown)))
+    assert keywords.prospect(connection, "") == (0.0, 0.0)
+    most, _ = keywords.prospect(connection, "dogs bark")
+    assert all(score < most for _, score in keywords.search(connection, "dogs bark", 9))
+
+
 def test_rows_of_every_block_are_found_and_equal_ones_stand_in_their_order() -> None:
     connection = new_index()
     rows = [3, (1 << keywords.BLOCK_BITS) - 1, 1 << keywords.BLOCK_BITS, (5 << keywords.BLOCK_BITS) + 7]

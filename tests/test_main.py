@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 
 import main
 from settings import ROOT
+from surveys.coverage import Coverage, WholeAnswer
+from terminal import show_reading
 
 HELP = Path(__file__).parent / "golden" / "help.txt"
 COMMANDS = (
@@ -37,6 +40,8 @@ COMMANDS = (
     ("evaluate", "compare"),
     ("evaluate", "judge"),
     ("evaluate", "rgb"),
+    ("evaluate", "make-questions"),
+    ("evaluate", "report"),
     ("tune",),
     ("doctor",),
 )
@@ -229,6 +234,71 @@ def test_ask_json_has_the_keys_of_the_contract_and_verbatim_sources(clone: Clone
         assert text[source["start"] : source["start"] + len(source["text"])] == source["text"]
 
 
+def test_ask_all_reads_every_document_and_says_so(clone: Clone) -> None:
+    counted = clone("ask", "--all", "How many documents mention Vienna?")
+    assert (counted.status, counted.err) == (0, "")
+    assert counted.out.startswith("1 of 2 documents: rivers.txt [1].\n(read 2 of 2 documents, 2 of 2 passages, 2")
+    assert re.search(r"^\[1\] .*rivers\.txt, line 1  \d\.\d{3}$", counted.out, re.MULTILINE)
+    answer = clone("ask", "--all", "Which documents mention Leeds?", "--json").json
+    assert answer["coverage"] == {
+        "documents": 2,
+        "of_documents": 2,
+        "passages": 2,
+        "of_passages": 2,
+        "words": answer["coverage"]["words"],
+        "windows": 0,
+    }
+    (statement,) = answer["statements"]
+    (cited,) = statement["citations"]
+    assert Path(cited["source"]).read_text()[cited["start"] : cited["end"]] == cited["text"] == statement["text"]
+    assert clone("ask", "--all", "How many files mention Leeds?", "--suffix", "txt").out.startswith("0 of 1 documents.")
+    refused(clone("ask", "--all", QUESTION, "--explain"), "--all")
+
+
+def test_ask_says_where_every_document_would_have_to_be_read(clone: Clone) -> None:
+    asked = ("ask", "Which documents mention Leeds?")
+    assert "--all reads every document" in clone(*asked, RAG_ANSWER_STYLE="quote").err
+    assert clone(*asked, "--json", RAG_ANSWER_STYLE="quote").err == ""
+    assert "--all" not in clone("ask", QUESTION, RAG_ANSWER_STYLE="quote").err
+
+
+def test_summarise_cites_every_sentence_and_says_how_much_it_read(clone: Clone) -> None:
+    done = clone("summarise", "kettle.md")
+    assert (done.status, done.err) == (0, "")
+    assert "The kettle Orion holds 3 litres of water. [1]" in done.out
+    assert "(read 1 of 1 passages, " in done.out
+    answer = clone("summarise", "*", "--json", "--words", "20", RAG_ANSWER_STYLE="quote").json
+    assert (answer["coverage"]["documents"], answer["coverage"]["passages"]) == (2, 2)
+    for statement in answer["statements"]:
+        (cited,) = statement["citations"]
+        assert Path(cited["source"]).read_text()[cited["start"] : cited["end"]] == cited["text"]
+    refused(clone("summarise", "nothing.md"), "nothing.md", "no indexed document", "documents")
+    refused(clone("summarise", "*", "--method", "magic"), "magic", "refine")
+
+
+def test_a_model_that_is_told_to_write_summarises_in_windows_and_is_checked(clone: Clone) -> None:
+    written = {"RAG_ANSWER_STYLE": "write", "RAG_CONTEXT_TOKENS": "640", "RAG_MAX_ANSWER_TOKENS": "64"}
+    for method in ("map-reduce", "refine"):
+        answer = clone("summarise", "*", "--words", "20", "--method", method, "--json", **written).json
+        assert answer["coverage"]["windows"] >= 1
+        assert answer["usage"]["output_tokens"] > 0
+        assert answer["statements"]
+        for cited in (cited for statement in answer["statements"] for cited in statement["citations"]):
+            assert Path(cited["source"]).read_text()[cited["start"] : cited["end"]] == cited["text"]
+
+
+def test_ctrl_c_shows_what_was_read_so_far(capsys: pytest.CaptureFixture[str]) -> None:
+    def read(source: str) -> Iterator[WholeAnswer]:
+        yield WholeAnswer(source, (), "1 of 3 documents: a.md [1].", coverage=Coverage(3, 9, 20, 80, 900))
+        raise KeyboardInterrupt
+
+    answer = show_reading(RunnableLambda(read), "how many?", quiet=False)
+    assert answer.coverage.documents == 3
+    shown = capsys.readouterr()
+    assert shown.out == "1 of 3 documents: a.md [1].\n(read 3 of 9 documents, 20 of 80 passages, 900 words)\n"
+    assert "stopped" in shown.err
+
+
 def test_search_shows_passages_and_asks_no_model(clone: Clone, tmp_path: Path) -> None:
     done = clone("search", "Danube", "-k", "1", "--json", RAG_MODEL=str(tmp_path / "no.gguf"))
     assert done.status == 0
@@ -245,7 +315,14 @@ def test_search_explains_itself_and_says_where_a_passage_was_lost(clone: Clone) 
     explanation = clone(*told, "--json").json["explanation"]
     assert explanation.keys() == {"queries", "timings", "passages", "expected"}
     (query,), (passage,) = explanation["queries"], explanation["passages"]
-    assert query == {"text": QUESTION, "weight": 1.0, "dense": True, "keyword": True, "made_by": "question"}
+    assert query == {
+        "text": QUESTION,
+        "weight": 1.0,
+        "dense": True,
+        "keyword": True,
+        "made_by": "question",
+        "forgotten": 0,
+    }
     assert passage.keys() == {"n", "source", "page", "line", "section", "start", "stages", "read"}
     assert passage["stages"].keys() == {"dense", "keyword", "fuse", "light", "passages"}
     assert passage["stages"]["dense"].keys() == {"rank", "score"}
@@ -676,6 +753,14 @@ def test_without_the_leaf_evaluation_its_commands_name_the_missing_part(
 def test_without_the_leaf_training_its_command_names_the_missing_part(without_evaluation: Path) -> None:
     done = run_copy(without_evaluation, "train", "reranker", "questions.jsonl", "folder")
     refused(Done(done.returncode, done.stdout, done.stderr), "training", "restore the folder training/")
+
+
+@pytest.mark.parametrize("command", [("summarise", "a.md"), ("ask", "--all", "Which documents?")])
+def test_without_the_leaf_surveys_its_commands_name_the_missing_part(
+    command: tuple[str, ...], without_evaluation: Path
+) -> None:
+    done = run_copy(without_evaluation, *command)
+    refused(Done(done.returncode, done.stdout, done.stderr), "surveys", "restore the folder surveys/")
 
 
 def test_a_reader_that_stops_early_gets_no_traceback(clone: Clone) -> None:

@@ -46,7 +46,7 @@ def test_settings_table_equals_settings():
     assert {key: value.strip() for key, value in rows.items()} == shown
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"main\.py ((?:(?:evaluate|train) )?[a-z]+)", README))))
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"main\.py ((?:(?:evaluate|train) )?[a-z-]+)", README))))
 def test_every_command_exists(command):
     run = subprocess.run(
         [sys.executable, "main.py", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -97,7 +97,7 @@ def test_the_threshold_of_evidence_is_chosen_where_questions_have_no_answer(inde
             "led",
         )
     ]
-    report = tune(changed(indexed, least_evidence=0.95), write(tmp_path / "q.jsonl", rows), minutes=0)
+    report = tune(changed(indexed, least_evidence=1.0), write(tmp_path / "q.jsonl", rows), minutes=0)
     evidence = report["least_evidence"]
     assert report["unanswerable"] == 12
     assert evidence["present"] == 0.5, "all are refused"

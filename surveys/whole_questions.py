@@ -20,7 +20,7 @@ KINDS = {
     rf"|(?:liste|nenne|finde) alle(?: {NOUN})?|(?:enumera|lista) tod[oa]s(?: l[oa]s)?(?: {NOUN})?",
 }
 BEGINS = {kind: re.compile(rf"\W*(?:{begin})", re.IGNORECASE) for kind, begin in KINDS.items()}
-AT_END = re.compile(rf"[,;]? (?:in|for|from|of) (?:each|every){THEM}\W*$", re.IGNORECASE)
+AT_END = re.compile(rf"[,;]?(?: (?:in|for|from|of))? (?:each|every){THEM}\W*$", re.IGNORECASE)
 LINK = r"\W*(?:(?:that|which|who|are there|is|are|do|does|die|der|das|que|se) )*"
 MENTION = re.compile(
     rf"{LINK}(?:(?:mention|name|cite|refer to|contain the (?:word|term|name))(?:s|es|d|ed)?\b"

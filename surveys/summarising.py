@@ -8,14 +8,15 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.answers import Citation, Source, Statement
-from chains.central import Embed, central_sentences, unit, varied
-from chains.coverage import Coverage, WholeAnswer, count_words, read_once, sentences_once
-from chains.faithful import supported
+from surveys.central import Embed, central_sentences, unit, varied
+from surveys.coverage import Coverage, WholeAnswer, count_words, read_once, sentences_once
+from surveys.faithful import shown_quote, supported
 
 Read = Callable[[str], tuple[list[Document], np.ndarray]]  # source → its passages in order, their unit vectors
 STAND_IN = 40  # words of what stands in for unsupported sentences of a window
 LEAST = 40  # words in which a window is summarised, at least
 OVERLAP = 1  # passages that a window repeats of the one before it
+RESERVED = 3  # tokens for each word of the summary so far, in a prompt to refine it
 SLACK = 1.2  # times the words that were asked for are not too many
 
 
@@ -57,7 +58,7 @@ def build_summary(
             chosen = central_sentences(passages, vectors, embed, most_words=most_words)
             yield _answer(sources, list(map(_verbatim, chosen)), _read(passages, passages))
             return
-        reserved = "word " * most_words if writer.refine else ""
+        reserved = "word " * RESERVED * most_words if writer.refine else ""
         windows = cut(
             len(passages), lambda part: writer.fits(read_once(passages[part]), reserved, most_words), overlap=OVERLAP
         )
@@ -66,7 +67,9 @@ def build_summary(
         for done, part in enumerate(windows, 1):
             before = statements if writer.refine else []
             made = _written(writer, passages[part], vectors[part], embed, before, room)
-            statements = made if writer.refine else _distinct([*statements, *made])
+            # what is carried on has to fit beside the next window
+            refined = _most_central(made, embed, most_words) if writer.refine else []
+            statements = refined or _distinct([*statements, *made])
             coverage = replace(_read(passages[: part.stop], passages), windows=done)
             yield _answer(sources, statements, coverage)
         yield _answer(sources, _shortened(writer, statements, embed, most_words), coverage)
@@ -82,7 +85,10 @@ def cut(count: int, fits: Callable[[slice], bool], *, overlap: int) -> list[slic
     windows: list[slice] = []
     start = new = 0  # the first item of the window, the first that no window has
     while new < count:
-        low, high = new + 1, count
+        low, step = new + 1, 1
+        while low < count and fits(slice(start, min(low + step, count))):
+            low, step = min(low + step, count), 2 * step
+        high = min(low + step, count) - 1
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if fits(slice(start, middle)) else (low, middle - 1)
@@ -104,8 +110,8 @@ def _written(
     told = " ".join(statement.text for statement in before)
     made, whole = writer.checked(read_once(passages), evidence, told, most_words)
     if not whole:
-        made += map(_verbatim, central_sentences(passages, vectors, embed, most_words=STAND_IN))
-        made = made if len(made) > 1 else [*before, *made]
+        central = central_sentences(passages, vectors, embed, most_words=STAND_IN)
+        made = [*(made or before), *map(_verbatim, central)]
     return _distinct(made)
 
 
@@ -116,10 +122,7 @@ def _shortened(writer: Writer, statements: list[Statement], embed: Embed, most_w
         made = _summarised(writer, statements, most_words)
         made_size = sum(map(_size, made))
         if not 0 < made_size < size:
-            vectors = embed([statement.text for statement in statements])
-            places = np.arange(len(vectors))
-            kept = varied(vectors, unit(vectors.mean(axis=0)), places, list(map(_size, statements)), most_words)
-            return [statements[at] for at in sorted(kept)]
+            return _most_central(statements, embed, most_words)
         statements, size = made, made_size
     return statements
 
@@ -137,6 +140,16 @@ def _summarised(writer: Writer, statements: Sequence[Statement], most_words: int
     return _distinct(made)
 
 
+def _most_central(statements: list[Statement], embed: Embed, most_words: int) -> list[Statement]:
+    """Return the statements if they are short enough, or the most central of them."""
+    sizes = list(map(_size, statements))
+    if sum(sizes) <= SLACK * most_words:
+        return statements
+    vectors = embed([statement.text for statement in statements])
+    kept = varied(vectors, unit(vectors.mean(axis=0)), np.arange(len(vectors)), sizes, most_words)
+    return [statements[at] for at in sorted(kept)]
+
+
 def _as_passage(statements: Sequence[Statement]) -> Document:
     return Document(page_content=" ".join(statement.text for statement in statements), metadata={"section": ""})
 
@@ -150,7 +163,7 @@ def _distinct(statements: Sequence[Statement]) -> list[Statement]:
 
 
 def _verbatim(sentence: Citation) -> Statement:
-    return Statement(" ".join(sentence.text.split()), 1.0, (sentence,))
+    return Statement(shown_quote(sentence.text), 1.0, (sentence,))
 
 
 def _read(passages: Sequence[Document], every: Sequence[Document]) -> Coverage:
@@ -177,6 +190,6 @@ def _answer(sources: Sequence[str], statements: Sequence[Statement], coverage: C
         statements=tuple(numbered),
         cited=tuple(support),
         sufficiency=1.0,
-        quoted=all(s.text == " ".join(" ".join(c.text for c in s.citations).split()) for s in numbered),
+        quoted=all(s.text in [shown_quote(c.text) for c in s.citations] for s in numbered),
         coverage=coverage,
     )
