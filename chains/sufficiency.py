@@ -14,11 +14,11 @@ from chains.evidence import best_passage, best_sentence
 from chains.reranking import Ranked
 from words import STOP_WORDS, UNSPACED, content_words
 
-ASKED_NAME = re.compile(r"(?<!^)(?<![.?!] )\b(?:[A-Z][\w'-]*|\w*\d[\w.-]*)")  # not a sentence's first word
+ASKED_NAME = re.compile(r"(?<!^)(?<![.?!] )(?<![¿¡])\b(?:[A-Z][\w'-]*|\w*\d[\w.-]*)")  # not a sentence's first word
 GRAM = 4  # characters: endings and prefixes differ, so parts of words are compared and no word is stemmed
 # Weights of a logistic model, the constant first and then Signals.vector(), as benchmarks/sufficiency.py prints them.
-SEARCHED = (-9.348, 10.098, 1.599, 1.734, 0.851, 17.546, 1.163, -6.358, 10.74)
-GIVEN = (-7.101, 11.587, 1.903, 1.693, 5.433)  # of passages that no search brought
+SEARCHED = (-7.395, 10.059, 0.843, 1.845, 0.689, 17.531, 1.1, -6.455, 8.456)
+GIVEN = (-5.478, 10.472, 1.14, 2.14, 5.52)  # of passages that no search brought
 
 
 class Outcome(NamedTuple):
@@ -39,9 +39,9 @@ class Signals(NamedTuple):
     """What tells whether passages hold an answer, nearly all from 0 to 1.
 
     words: share of the question's words, as stretches of four characters, that two neighbouring sentences hold under
-    their heading. names: share of the names and numbers asked for that are mentioned anywhere. sentence: the best
-    sentence's score. unspaced: whether the question is written without spaces, pairs of characters being its words.
-    length: log(1 + its words). outcome: None where no search ran.
+    their heading. names: from -1, none of the names and numbers asked for is mentioned, to 1; 0 where none is asked
+    for. sentence: the best sentence's score. unspaced: whether the question is written without spaces, pairs of
+    characters being its words. length: log(1 + its words). outcome: None where no search ran.
     """
 
     words: float
@@ -112,7 +112,7 @@ def signals(question: str, passages: Sequence[Document]) -> Signals:
         held = max([held, *(len(above | one | two) / max(1, len(asked)) for one, two in pairwise(parts))])
     return Signals(
         words=held,
-        names=len(named & mentioned) / len(named) if named else 1.0,
+        names=2 * len(named & mentioned) / len(named) - 1 if named else 0.0,
         sentence=best_sentence(passages[best_passage(passages)]).score,
         unspaced=float(bool(UNSPACED.search(question))),
         length=math.log1p(len(content_words(question))),

@@ -55,10 +55,11 @@ def test_parts_of_words_count() -> None:
 
 def test_names_and_numbers_are_mentioned_anywhere_also_in_the_name_of_the_file() -> None:
     assert signals("Does the Danube flow there?", [BUTTER, RIVER]).names == 1.0
-    assert signals("Does the Rhine flow there?", [BUTTER, RIVER]).names == 0.0
-    assert signals("Did the Danube flow in 1912?", [BUTTER, RIVER]).names == 0.5
+    assert signals("Does the Rhine flow there?", [BUTTER, RIVER]).names == -1.0
+    assert signals("Did the Danube flow in 1912?", [BUTTER, RIVER]).names == 0.0
     assert signals("What do the River notes say?", [RIVER]).names == 1.0
-    assert signals("Where does it end?", [RIVER]).names == 1.0, "none is asked for"
+    assert signals("Where does it end?", [RIVER]).names == 0.0, "none is asked for"
+    assert signals("¿Dónde termina?", [RIVER]).names == 0.0, "a first word is no name"
 
 
 def test_what_the_search_tells_is_the_same_for_all_its_passages() -> None:
@@ -80,7 +81,7 @@ def weigher(highest: float) -> Runnable[Ranked, list[Document]]:
 def test_the_probability_is_that_of_the_logistic_model() -> None:
     constant, words, names, unspaced, sentence = GIVEN
     at = signals("Does the Rhine flow there?", [RIVER])
-    logit = constant + words * at.words + names * 0 + unspaced * 0 + sentence * 0.6
+    logit = constant + words * at.words - names + unspaced * 0 + sentence * 0.6
     assert sufficiency("Does the Rhine flow there?", [RIVER]) == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
