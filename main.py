@@ -3,7 +3,6 @@
 The entry script: the commands, and the only file that exits.
 """
 
-import contextlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 import evaluations
 import experiments
+import whole
 from errors import RagError
 from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until, read_filter
 from tables import print_explanation
@@ -29,14 +29,11 @@ from terminal import (
     read_line,
     short,
     show_answer,
-    show_reading,
 )
 
 if TYPE_CHECKING:
     from chains.answers import Answer
     from chains.queries import Turn
-    from loaders.filters import Filter
-    from settings import Settings
 
 UsageError: Any = typer.BadParameter.__base__  # Typer 0.29 carries a Click of its own and does not export this
 INTERRUPTED = 130  # what Typer returns for Ctrl-C
@@ -115,10 +112,10 @@ def ask(
     if every:
         if explain or expect:
             raise typer.BadParameter("--all reads every document: there is no ranking to explain")
-        _ask_all(settings, question, where, as_json=as_json)
+        whole.ask_all(settings, question, where, as_json=as_json)
         return
     if not as_json:
-        _tell_of_all(question)
+        whole.tell_of_all(question)
     with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         asked = Asked(settings, index, settings.top_k, where)
         seen = explaining.start(asked, explain or bool(expect))
@@ -129,55 +126,6 @@ def ask(
     else:
         print_sources(answer)
         print_explanation(explanation)
-
-
-def _tell_of_all(question: str) -> None:
-    with contextlib.suppress(ModuleNotFoundError):  # the folder surveys/ may be deleted
-        from surveys.whole_questions import is_about_all
-
-        if is_about_all(question):
-            log.print("(this reads the best passages only: --all reads every document)", markup=False)
-
-
-def _ask_all(settings: "Settings", question: str, where: "Filter | None", *, as_json: bool) -> None:
-    import pipeline
-
-    with evaluations.leaf("surveys"):
-        from surveys import wiring
-    with pipeline.open_index(settings) as index:
-        chain = wiring.build_whole_search(settings, index, where)
-        answer = show_reading(chain, {"question": question, "history": []}, quiet=as_json)
-    if as_json:
-        print_json(answer)
-    else:
-        print_sources(answer)
-
-
-@app.command()
-def summarise(
-    source: Annotated[str, typer.Argument(help="The path, the name or a glob of indexed documents.")],
-    words: Annotated[int, typer.Option(min=20, max=2000, help="Length of the summary, about.")] = 150,
-    method: Annotated[
-        str, typer.Option(metavar="map-reduce|refine", help="How a model goes through a long text.")
-    ] = "map-reduce",
-    as_json: Json = False,
-) -> None:
-    """Summarise whole documents, each sentence with its source; say how much was read."""
-    import pipeline
-
-    with evaluations.leaf("surveys"):
-        from surveys import wiring
-    settings = _settings()
-    if method not in wiring.METHODS:
-        raise typer.BadParameter(f"--method {method}: there are {' and '.join(wiring.METHODS)}")
-    with pipeline.open_index(settings) as index:
-        sources = wiring.matching_sources(index, source)
-        with wiring.open_summary(settings, index, most_words=words, method=method) as chain:
-            answer = show_reading(chain, sources, quiet=as_json)
-    if as_json:
-        print_json(answer)
-    else:
-        print_sources(answer)
 
 
 @app.command()
@@ -254,6 +202,9 @@ def search(
     else:
         print_passages(passages, query, seen.found[0].query.text)
         print_explanation(explanation)
+
+
+app.command()(whole.summarise)
 
 
 @documents_app.callback()

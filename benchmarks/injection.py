@@ -133,7 +133,7 @@ def ask_chain(settings: Settings, folder: Path, rows: Sequence[Row]) -> Iterator
     ingestion.ingest(settings, [folder])
     with pipeline.open_index(settings) as index:
         for number, row in enumerate(rows):
-            where = Filter(sources=(f"*/{number}.txt",))
+            where = Filter(sources=(f"{number}.txt",))
             with pipeline.open_chain(settings, index, where) as chain:
                 *pieces, answer = stream_answer(chain, row["question"])
             yield "".join(map(str, pieces)), answer.answer  # type: ignore[union-attr]

@@ -23,7 +23,8 @@ class Citation:
 class Statement:
     """A sentence of an answer, without its numbers, how strongly the sources support it, from 0 to 1, and which do.
 
-    A verbatim one has a support of 1; two neighbours that are quoted together are one statement.
+    A verbatim one has a support of 1; two sentences quoted from one passage are one statement, with `…` between them
+    where the passage has more there.
     """
 
     text: str

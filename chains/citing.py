@@ -12,6 +12,10 @@ from chains.evidence import Sentence, best_sentences
 from chains.facts import is_negated, names, numbers, unheld
 from words import content_words
 
+# Of two sentences quoted from one passage (xquad en, 612 questions), a citation of each holds the reference answer in
+# 63 % of cases, one of the stretch that they span in 87 %, its mean length going from 180 to some 290 characters.
+LONGEST_STRETCH = 1000  # characters between the beginnings of the two
+
 
 @dataclass(frozen=True)
 class Span:
@@ -43,13 +47,18 @@ def span_of(n: int, passage: Document, first: Sentence, last: Sentence | None = 
     return Span(n, passage, first.start, first.line, text)
 
 
-def best_spans(passages: Sequence[Document]) -> list[Span]:
-    """Return what answers the question best, to be quoted: a sentence, or two, which are one stretch if neighbours."""
+def best_quotes(passages: Sequence[Document]) -> list[tuple[str, Span]]:
+    """Return what answers the question best, one sentence or two, as it is to be quoted, each with the span to cite.
+
+    Two of one passage are one quote, cited as the stretch from the first to the last.
+    """
     found = best_sentences(passages)
     (n, first), (other, last) = found[0], found[-1]
-    if n == other and (first, last) in pairwise(passages[n].metadata["sentences"]):
-        return [span_of(n + 1, passages[n], first, last)]
-    return [span_of(n + 1, passages[n], sentence) for n, sentence in found]
+    if len(found) < 2 or n != other or last.start - first.start > LONGEST_STRETCH:
+        return [(sentence.text, span_of(n + 1, passages[n], sentence)) for n, sentence in found]
+    span = span_of(n + 1, passages[n], first, last)
+    follows = (first, last) in pairwise(passages[n].metadata["sentences"])
+    return [(span.text if follows else f"{first.text} … {last.text}", span)]
 
 
 def spans(passages: Sequence[Document]) -> Iterator[Span]:

@@ -26,7 +26,7 @@ UNITS = {
     for spelling in spellings.split()
 }  # fmt: skip
 NEGATIONS = frozenset(
-    """not no nor never none neither nobody nothing nowhere without cannot lack lacks lacked unknown
+    """not no nor never none neither nobody nothing nowhere without cannot lack lacks lacked unknown unclear
     nicht kein keine keinen keinem keiner keines nie niemals nichts ohne ne pas jamais aucun aucune sans ninguno ninguna
     ningún nunca sin jamás tampoco nada senza nessuno não sem nem niet geen zonder nooit не ни нет без لا لم لن ليس ليست
     دون""".split()  # noqa: SIM905

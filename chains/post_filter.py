@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from langchain_core.documents import Document
 
 from chains.answers import Statement
-from chains.citing import Span, best_spans, span_of, spans, supporting
+from chains.citing import best_quotes, span_of, spans, supporting
 from chains.evidence import best_passage, best_sentence
 from chains.facts import is_negated, names, numbers
 from chains.groundedness import support as groundedness
@@ -21,7 +21,8 @@ REFUSING = re.compile(
     r"\bnot (?:in|mentioned in|found in|stated in) (?:these|the|this) (?:documents?|passages?|text)\b", re.IGNORECASE
 )
 FINISHED = re.compile(r"""[.!?…。！？؟।:]["'”’»)\]」』]*$""")
-FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")  # a table's row has a "Column: value" a line
+ROW = re.compile(r"[^\n:]{1,40}: ")  # a table's row begins with a "Column: value" and has one a line
+FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")
 MOST_SENTENCES, MOST_CHARACTERS = 12, 4000  # of an answer; a first sentence is never too long
 ALIKE = 0.8  # share of the words of two sentences, of which the second says nothing new
 AMOUNT = re.compile(
@@ -77,7 +78,7 @@ def check(
     texts = [passage.page_content for passage in passages]
     read = [span_of(best + 1, passages[best], best_sentence(passages[best]))] if read_best_only else [*spans(passages)]
     # which value belongs to which column is more than a bag of words can check, so a table's row is always quoted
-    is_row = read_best_only and FIELD.search(read[0].text)
+    is_row = read_best_only and _is_row(read[0].text)
     asked_amount = read_best_only and AMOUNT.search(question)
     statements: list[Statement] = []
     denied = False
@@ -140,15 +141,17 @@ def _repeats(text: str, earlier: str) -> bool:
 
 def _quotes(passages: Sequence[Document], texts: Sequence[str]) -> Checked:
     """Return the sentences that answer best, one or two, as the answer."""
-    quoted = [_quoted(span, texts) for span in best_spans(passages)]
-    quoted = [statement for statement in quoted if statement.text]  # an image alone says nothing
-    return replace(_joined(quoted), quoted=True) if quoted else REFUSED
+    quoted = [(as_shown(_on_one_line(text), texts), span) for text, span in best_quotes(passages)]
+    statements = [Statement(" ".join(text.split()), 1.0, (span.citation(),)) for text, span in quoted if text]
+    return replace(_joined(statements), quoted=True) if statements else REFUSED  # an image alone says nothing
 
 
-def _quoted(span: Span, texts: Sequence[str]) -> Statement:
-    """Return a span as a statement: its words as they stand, a table's row on one line."""
-    shown = " ".join(as_shown(FIELD.sub("; ", span.text), texts).split())
-    return Statement(shown, 1.0, (span.citation(),))
+def _on_one_line(text: str) -> str:
+    return FIELD.sub("; ", text) if _is_row(text) else text
+
+
+def _is_row(text: str) -> bool:
+    return bool(ROW.match(text) and FIELD.search(text))
 
 
 def _sentences(passage: Document) -> list[str]:

@@ -73,7 +73,7 @@ def _sample(
 
     decoder, buffer = codecs.getincrementaldecoder("utf-8")("replace"), ctypes.create_string_buffer(1024)
     vocab = llama_cpp.llama_model_get_vocab(engine.llama.model)
-    # repeat_penalty stays 1.0: a penalty makes the model misquote.
+    # repeat_penalty stays 1.0: no sampler ended a loop, and a penalty makes the model misquote (benchmarks/README.md).
     generated = engine.llama.generate(prompt, repeat_penalty=1.0, **sampling)
     for token in islice(generated, max_tokens):
         if llama_cpp.llama_vocab_is_eog(vocab, token):

@@ -69,7 +69,7 @@ def questions_of(
     read = read_documents(index, folder.absolute())
     if read.foreign:
         on_note(f"{read.foreign} documents are not in English, which the rules need, and are left out")
-    candidates = _candidates(settings, index, read)
+    candidates = _candidates(settings, index, read, count)
     rows: list[dict[str, Any]]
     rows, tried = _keep(settings, index, candidates, read.passages, count, on_progress)
     if not rows:
@@ -93,7 +93,7 @@ def write_questions(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         raise EvaluationError(path, one_line(error), "name a file in a folder that exists") from None
 
 
-def _candidates(settings: Settings, index: Index, read: Reading) -> dict[str, list[Candidate]]:
+def _candidates(settings: Settings, index: Index, read: Reading, count: int) -> dict[str, list[Candidate]]:
     """Return what can be asked by type, in an order drawn with a fixed seed, the documents taking turns."""
     cases = count_cases(index, read)
     told = [fact for proof in read.sentences for fact in read_facts(proof, cases)]
@@ -108,7 +108,7 @@ def _candidates(settings: Settings, index: Index, read: Reading) -> dict[str, li
     made: dict[str, list[Candidate]] = {type_: [] for type_ in TYPES}
     with writer(settings) as llm:
         if llm:
-            for candidate in written(llm, draw.sample(read.sentences, len(read.sentences)), most=100):
+            for candidate in written(llm, draw.sample(read.sentences, len(read.sentences)), most=count):
                 made[candidate.type].append(candidate)
     for candidate in plain([*facts, *cells]):
         made[candidate.type].append(candidate)

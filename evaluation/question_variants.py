@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from chains.queries import Turn
-from evaluation.english import LEANING
 from evaluation.facts import Fact, Proof
 from evaluation.table_facts import unit_of
 from words import content_words
@@ -103,18 +102,27 @@ def in_other_words(question: str) -> str:
     return re.sub(r"(?<![\w“-])[a-z]+(?![\w”-])", other, question)
 
 
-def follow_ups(facts: Iterable[Fact]) -> Iterator[Candidate]:
-    """Yield a fact's question with a pronoun for its subject, after a question about the same subject."""
+def follow_ups(facts: Sequence[Fact]) -> Iterator[Candidate]:
+    """Yield a fact's question with a pronoun for what it is about, after a question about the same."""
     about: dict[tuple[str, str], list[Fact]] = defaultdict(list)
+    who: dict[Proof, Fact] = {}
     for fact in facts:
-        if fact.frame and fact.kind != "who" and not fact.frame.startswith("When did"):
+        if fact.kind == "who":
+            who.setdefault(fact.proof, fact)
+        elif fact.frame and not fact.frame.startswith("When did"):
             about[fact.proof.doc_id, fact.subject].append(fact)
-    for group in about.values():
-        for first, second in [*pairwise(group)][:1]:  # one of a subject, so that the subjects differ
-            question = _pointing(second.frame)
-            if question and first.question != second.question and not LEANING.search(first.question):
-                turn: Turn = {"question": first.question, "answer": f"{first.answers[0]}."}
-                yield Candidate("follow-up", question, second.answers, (second.proof,), (turn,))
+    for fact in facts:
+        if fact.kind == "when" and fact.proof in who:
+            yield _after(who[fact.proof], "When did that happen?", fact)
+    for first, second, *_ in (group for group in about.values() if len(group) > 1):  # so that the subjects differ
+        question = _pointing(second.frame)
+        if question and first.question != second.question:
+            yield _after(first, question, second)
+
+
+def _after(first: Fact, question: str, second: Fact) -> Candidate:
+    turn: Turn = {"question": first.question, "answer": f"{first.answers[0].rstrip('.')}."}
+    return Candidate("follow-up", question, second.answers, (second.proof,), (turn,))
 
 
 def _pointing(frame: str) -> str:
@@ -130,13 +138,11 @@ def _pointing(frame: str) -> str:
 def comparisons(facts: Sequence[Fact]) -> Iterator[Candidate]:
     """Yield questions that compare a fact with the next of its kind: amounts of one frame, or the years of events."""
     amounts: dict[str, list[Fact]] = defaultdict(list)
-    events: dict[str, list[Fact]] = defaultdict(list)
     for fact in facts:
         if fact.value is not None and fact.frame and fact.kind == "table":
             amounts[fact.frame].append(fact)
-        elif fact.value is not None and fact.event:
-            events[fact.proof.doc_id].append(fact)
-    found = [[*_larger(frame, group)] for frame, group in amounts.items()] + [[*_earlier(g)] for g in events.values()]
+    events = [fact for fact in facts if fact.value is not None and fact.event]
+    found = [[*_larger(frame, group)] for frame, group in amounts.items()] + [[*_earlier(events)]]
     yield from filter(None, chain.from_iterable(zip_longest(*found)))  # the frames take turns
 
 
@@ -152,7 +158,7 @@ def _larger(frame: str, group: Sequence[Fact]) -> Iterator[Candidate]:
 
 def _earlier(group: Sequence[Fact]) -> Iterator[Candidate]:
     for one, other in pairwise(group):
-        if one.value != other.value and one.proof.start != other.proof.start:
+        if one.value != other.value and one.proof != other.proof:
             first = min(one, other, key=lambda fact: fact.value or 0.0)
             question = f"Which came first: {one.event}, or {other.event}?"
             yield Candidate("multi-passage", question, (first.event,), (one.proof, other.proof))
@@ -182,7 +188,8 @@ def swapped(facts: Sequence[Fact], names: Sequence[str], embed: Embed) -> Iterat
         frame = frozenset(content_words(fact.frame.replace("{}", "")) - ASKING)
         if frame and (fact.frame, name) not in told and not content_words(name) & content_words(fact.question):
             absent = Absent(name, frame, ASKED.get(fact.kind, NEVER))
-            yield Candidate("unanswerable", fact.frame.replace("{}", name), (), (), absent=absent)
+            question = fact.frame.replace("{}", name)
+            yield Candidate("unanswerable", question[0].upper() + question[1:], (), (), absent=absent)
 
 
 # a cell that is asked for by its place; and what anything has that is written of

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
@@ -73,7 +74,7 @@ def report(rows: Sequence[Row], against: Sequence[Row] = (), scores: Mapping[str
         "risk": risk_coverage(rows),
         "latency": histogram(milliseconds),
         "worst": worst(rows),
-        "against": compared(rows, against),
+        "against": [asdict(each) for each in compared(rows, against)],
     }
 
 

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.answers import Citation, Source, Statement
-from chains.evidence import best_passage, best_sentence
+from chains.evidence import Sentence
 from chains.post_filter import REFUSAL
 from chains.reranking import Ranked
 from chains.sufficiency import sufficiency
@@ -19,8 +19,9 @@ from surveys.faithful import shown_quote
 from surveys.whole_questions import Task, read_task
 from words import content_words
 
+Located = tuple[Document, Sentence]  # a passage and a sentence of it
 Read = Callable[[str], tuple[list[Document], np.ndarray]]  # source → its passages in order, their unit vectors
-BATCH = 64  # documents whose sentences are scored together, and after which the answer so far is given
+BATCH = 32  # documents after which the answer so far is given
 # Over 200 questions of XQuAD en, each asked of 24 documents, one passage of a document does nearly as well as four, and
 # no passage with an answer had less than 0.44 of the fused score, while 91 % of the others had less than HOPELESS.
 PASSAGES = 2  # of a document, the best for the question, whose sentences are scored
@@ -30,14 +31,14 @@ NEAREST = 4  # documents to name where none holds an answer
 
 @dataclass(frozen=True)
 class Finding:
-    """What one document tells on one of the topics: its best passage with its sentences scored, if that has an answer.
+    """What one document tells on one of the topics: its best sentence, if any was looked at, and whether that will do.
 
-    score: how likely it has, from 0 to 1.
+    score: how likely the document has an answer, from 0 to 1.
     """
 
     topic: int
     source: str
-    passage: Document
+    best: Located | None
     score: float
     holds: bool
 
@@ -84,10 +85,11 @@ def best_of(
     most = max(held.values(), default=0.0) or 1.0
     dense, keyword = vectors @ query, [held.get(passage.metadata["searched_as"], 0.0) for passage in passages]
     fused = (1 - keyword_weight) * dense + keyword_weight * np.array(keyword) / most
+    top = {"dense": float(dense.max()), "keyword": max(keyword)}
     found = []
     for at in np.argsort(-fused, kind="stable")[:PASSAGES]:
         scores = {"score": float(fused[at]), "dense": float(dense[at]), "keyword": keyword[at] or None}
-        at_ = passages[at].metadata | scores | {"also_in": [], "sentences": []}
+        at_ = passages[at].metadata | scores | {"best": top, "also_in": [], "sentences": []}
         found.append(Document(id=passages[at].id, page_content=passages[at].page_content, metadata=at_))
     return found
 
@@ -107,14 +109,23 @@ def look(
     naming = [[p for p in passages if named <= content_words(p.page_content)] for passages in chosen]
     hopeful = [passages if passages[0].metadata["score"] >= HOPELESS else [] for passages in chosen]
     read = [found if task.literal else near for found, near in zip(naming, hopeful, strict=True)]
-    highlight.invoke({"query": task.topics[topic], "passages": [passage for passages in read for passage in passages]})
     findings = []
     for passages, found, names_it in zip(chosen, read, naming, strict=True):
-        best = found[best_passage(found)] if found else passages[0]
-        score = sufficiency(task.topics[topic], found)
+        best = None
+        if found:  # one document at a time: which of its sentences is best does not depend on other documents
+            highlight.invoke({"query": task.topics[topic], "passages": found})
+            best = _best(found, named)
         holds = bool(found and names_it) and (task.literal or not lacks(task.topics[topic], found))
-        findings.append(Finding(topic, best.metadata["source"], best, score, holds))
+        score = sufficiency(task.topics[topic], found)
+        findings.append(Finding(topic, passages[0].metadata["source"], best, score, holds))
     return findings
+
+
+def _best(found: Sequence[Document], named: set[str]) -> Located:
+    """Return the best sentence with its passage, among those that hold all the words if there are any."""
+    every = [(passage, sentence) for passage in found for sentence in passage.metadata["sentences"]]
+    naming = [each for each in every if named <= content_words(each[1].text)]
+    return max(naming or every, key=lambda each: each[1].score)
 
 
 def _further(coverage: Coverage, texts: Sequence[list[Document]]) -> Coverage:
@@ -135,8 +146,8 @@ def conclude(question: str, task: Task, findings: Sequence[Finding], coverage: C
     if task.kind == "compare":
         by_topic = ([f for f in shown if f.topic == topic][:1] for topic in range(len(task.topics)))
         shown = [finding for best in by_topic for finding in best]
-    near = [finding for finding in ranked if finding.score][:NEAREST]
-    sources = tuple(_source(n, finding) for n, finding in enumerate(shown or near, 1))
+    near = [finding.best for finding in shown or ranked[:NEAREST] if finding.best]
+    sources = tuple(_source(n, *best) for n, best in enumerate(near, 1))
     statements = tuple(_statement(source) for source in sources) if shown else ()
     return WholeAnswer(
         question=question,
@@ -155,7 +166,7 @@ def conclude(question: str, task: Task, findings: Sequence[Finding], coverage: C
 def _told(task: Task, shown: Sequence[Finding], findings: Sequence[Finding], coverage: Coverage) -> str:
     """Return the text: a count, or a line for each document or item, with the numbers of the sources."""
     name = names([finding.source for finding in findings])
-    quotes = {(f.topic, f.source): f"{_quote(f)} [{n}]" for n, f in enumerate(shown, 1)}
+    quotes = {(f.topic, f.source): f"{shown_quote(f.best[1].text)} [{n}]" for n, f in enumerate(shown, 1) if f.best}
     if task.kind == "count":
         found = ", ".join(f"{name[f.source]} [{n}]" for n, f in enumerate(shown, 1))
         return f"{len(shown)} of {coverage.documents} documents{': ' * bool(shown)}{found}."
@@ -173,10 +184,6 @@ def _told(task: Task, shown: Sequence[Finding], findings: Sequence[Finding], cov
     return "\n".join(f"{label}: {line}" for label, line in lines)
 
 
-def _quote(finding: Finding) -> str:
-    return shown_quote(best_sentence(finding.passage).text)
-
-
 def names(sources: Sequence[str]) -> dict[str, str]:
     """Return what to call each source: its file name, or all of its path where others are called the same."""
     short = {source: PurePath(source).name for source in sources}
@@ -184,8 +191,8 @@ def names(sources: Sequence[str]) -> dict[str, str]:
     return {source: name if times[name] == 1 else source for source, name in short.items()}
 
 
-def _source(n: int, finding: Finding) -> Source:
-    at, best = finding.passage.metadata, best_sentence(finding.passage)
+def _source(n: int, passage: Document, best: Sentence) -> Source:
+    at = passage.metadata
     return Source(n, at["source"], at["page"], best.line, at["section"], best.start, best.text, round(best.score, 4))
 
 

@@ -1,6 +1,6 @@
 """Settings and an open index come in; the chains that read whole documents, to answer or to summarise, go out.
 
-question → correct → every document: best passages → sentences → holds it? → count, list, compare   `open_survey`
+question → correct → every document: best passages → sentences → holds it? → count, list, compare   `build_whole_search`
 sources → every passage → central sentences, or windows → model → check                             `open_summary`
 """
 
@@ -15,10 +15,12 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.evidence import build_highlighter
+from chains.reranking import Ranked
 from chains.retrieval_qa import UnmarkedParser, as_quoted, new_fence, show_passages
-from chains.sufficiency import lacks_evidence
+from chains.sufficiency import build_weigher, lacks_evidence
 from errors import QuestionError
 from loaders.contents import passages_of, sources_to_read
+from loaders.embeddings import load_token_counter
 from loaders.filters import Filter, parse_filter
 from pipeline import ChatModel, open_model
 from prompts import load_prompt
@@ -31,6 +33,10 @@ from surveys.survey import build_survey
 
 Survey = Runnable[dict[str, Any], WholeAnswer]
 METHODS = ("map-reduce", "refine")
+# `sufficiency` is calibrated where four of five questions have an answer. Of single documents perhaps one in four has
+# it, which makes the odds twelve times lower. Over 67 questions of XQuAD en, put to 24 documents: precision 0.98 and
+# recall 0.94, without it 0.88 and 0.96.
+RARER = 12
 
 
 def build_whole_search(settings: Settings, index: Index, where: Filter | None = None) -> Survey:
@@ -52,10 +58,29 @@ def build_whole_search(settings: Settings, index: Index, where: Filter | None = 
         embed=index.embed,
         keyword=keyword,
         keyword_weight=settings.keyword_weight,
-        highlight=build_highlighter(index.embeddings),
-        lacks=partial(lacks_evidence, least_evidence=settings.least_evidence),
+        highlight=_build_look(settings, index),
+        lacks=partial(lacks_evidence, least_evidence=_of_one(settings.least_evidence)),
     )
     return build_rewriter(settings, index) | RunnableLambda(lambda queries: queries[0].text) | survey
+
+
+def _build_look(settings: Settings, index: Index) -> Runnable[Ranked, list[Document]]:
+    """Return the Runnable that tells of a document's best passages what `sufficiency` reads."""
+    highlight = build_highlighter(index.embeddings)
+    if not 0 < settings.keyword_weight < 1:
+        return highlight
+    counter, _ = load_token_counter(index.embedder)
+    weigh = build_weigher(index.store.prospect, counter.familiar)
+
+    def look(ranked: Ranked) -> list[Document]:
+        return highlight.invoke({"query": ranked["query"], "passages": weigh.invoke(ranked)})
+
+    return RunnableLambda(look, name="look")
+
+
+def _of_one(least_evidence: float) -> float:
+    """Return the probability that one document needs where all together need `least_evidence`."""
+    return RARER * least_evidence / (RARER * least_evidence + 1 - least_evidence)
 
 
 @contextmanager

@@ -315,7 +315,14 @@ def test_search_explains_itself_and_says_where_a_passage_was_lost(clone: Clone) 
     explanation = clone(*told, "--json").json["explanation"]
     assert explanation.keys() == {"queries", "timings", "passages", "expected"}
     (query,), (passage,) = explanation["queries"], explanation["passages"]
-    assert query == {"text": QUESTION, "weight": 1.0, "dense": True, "keyword": True, "made_by": "question"}
+    assert query == {
+        "text": QUESTION,
+        "weight": 1.0,
+        "dense": True,
+        "keyword": True,
+        "made_by": "question",
+        "forgotten": 0,
+    }
     assert passage.keys() == {"n", "source", "page", "line", "section", "start", "stages", "read"}
     assert passage["stages"].keys() == {"dense", "keyword", "fuse", "light", "passages"}
     assert passage["stages"]["dense"].keys() == {"rank", "score"}

@@ -82,6 +82,14 @@ def test_the_best_source_is_the_sentence_that_answers(house: House, answer: Answ
     assert 1 in answer.cited
 
 
+def test_every_statement_cites_what_stands_in_the_file(house: House, answer: Answer) -> None:
+    assert answer.statements
+    assert {each.n for statement in answer.statements for each in statement.citations} == set(answer.cited)
+    for cited in (each for statement in answer.statements for each in statement.citations):
+        assert Path(cited.source).read_text(encoding="utf-8")[cited.start : cited.end] == cited.text != ""
+        assert answer.sources[cited.n - 1].source == cited.source
+
+
 def test_timings_hold_every_stage_and_step(answer: Answer) -> None:
     stages = ("rewrite", "retrieve", "fit", "generate", "check")
     steps = ("normalise", "follow_up", "correct", "legs", "fuse", "light", "passages", "highlight")
@@ -234,6 +242,12 @@ def test_a_missing_reranker_is_named(house: House, tmp_path: Path) -> None:
     settings = house.settings.model_copy(update={"reranker": str(tmp_path / "none")})
     with pytest.raises(ModelError, match="none"):
         searching.build_search(settings, house.index, limit=1)
+
+
+def test_a_missing_nli_model_is_named(house: House, tmp_path: Path) -> None:
+    settings = house.settings.model_copy(update={"answer_style": "quote", "nli": str(tmp_path / "none")})
+    with pytest.raises(ModelError, match="none"), pipeline.open_chain(settings, house.index):
+        pass
 
 
 def test_chunks_are_never_longer_than_the_embedder_reads(house: House) -> None:

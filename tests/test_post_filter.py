@@ -202,6 +202,12 @@ def test_a_quoted_table_row_is_put_on_one_line() -> None:
     assert found.text == "Model: Orion; Litres: 3; Built: 1912 [1]"
 
 
+def test_a_colon_in_a_wrapped_sentence_makes_no_table_row() -> None:
+    wrapped = evidence(["Filling the kettle does not change the heat of\nthe steam: it holds 3 litres still."])
+    found = check("", QUESTION, wrapped, least_evidence=0, least_support=0.8)
+    assert found.text == "Filling the kettle does not change the heat of the steam: it holds 3 litres still. [1]"
+
+
 def test_a_statement_says_what_supports_it_and_where_that_stands() -> None:
     found = check(
         "Ada Brown built the kettle Orion in 1912 [2]. It ends in the Black Sea.",
@@ -262,12 +268,21 @@ def test_a_sentence_of_which_nothing_can_be_shown_is_not_quoted() -> None:
     assert check("", QUESTION, image, least_evidence=0, least_support=0.7) == Checked(REFUSAL, abstained=True)
 
 
-def test_two_neighbours_are_quoted_as_one_stretch() -> None:
-    two = scored(evidence(["Butter melts.", "It does at 35 degrees.", "So says the book."]), 0.6, 0.7, 0.1)
+def test_two_sentences_of_one_passage_are_cited_as_the_stretch_that_they_span() -> None:
+    texts = ["Butter melts.", "It does at 35 degrees.", "So says the book."]
+    two = scored(evidence(texts), 0.6, 0.7, 0.1)
     (statement,) = check("", QUESTION, two, least_evidence=0, least_support=0.7).statements
     assert statement.text == statement.citations[0].text == "Butter melts. It does at 35 degrees."
-    apart = scored(evidence(["Butter melts.", "It does at 35 degrees.", "So says the book."]), 0.7, 0.1, 0.6)
+    apart = scored(evidence(texts), 0.7, 0.1, 0.6)
     found = check("", QUESTION, apart, least_evidence=0, least_support=0.7)
+    assert (found.text, found.cited) == ("Butter melts. … So says the book. [1]", (1,))
+    (citation,) = found.statements[0].citations
+    assert citation.text == apart[0].page_content[citation.start : citation.end] == " ".join(texts)
+
+
+def test_two_sentences_far_apart_are_two_statements() -> None:
+    texts = ["Butter melts.", *["This says nothing at all about it."] * 40, "So says the book."]
+    found = check("", QUESTION, scored(evidence(texts), 0.7, *[0.1] * 40, 0.6), least_evidence=0, least_support=0.7)
     assert (found.text, found.cited) == ("Butter melts. [1] So says the book. [1]", (1,))
 
 

@@ -108,7 +108,7 @@ def test_a_follow_up_points_back_and_has_its_history(made: dict[str, Any]) -> No
     for row in of_type(made, "follow-up"):
         (turn,) = row["history"]
         assert turn.keys() == {"question", "answer"}
-        assert {"it", "its", "they"} & set(row["question"].rstrip("?").split())
+        assert {"it", "its", "they", "that"} & set(row["question"].rstrip("?").split())
 
 
 def test_what_an_unanswerable_question_asks_for_is_nowhere(made: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import main
 from errors import EvaluationError
 from evaluation.reporting import (
     by_type,
@@ -206,3 +207,16 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_rows(path) == ROWS
     with pytest.raises(EvaluationError, match="folder that exists"):
         write_report(ROWS, tmp_path / "no" / "report.html", title="rows")
+
+
+def test_the_command_writes_the_page_and_prints_the_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, [*ROWS, row("f")])), encoding="utf-8")
+    assert main.main(["evaluate", "report", "rows.jsonl", "--against", "rows.jsonl", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["summary"]["right"], told["against"][0]["difference"]) == (0.5, 0)
+    assert "<h2>Against the other settings</h2>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert main.main(["evaluate", "report", "none.jsonl"]) == 1
+    assert "none.jsonl" in capsys.readouterr().err
