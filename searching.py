@@ -122,7 +122,7 @@ def build_evidence(
         search = build_search(settings, index, limit=settings.top_k, where=where)
         if 0 < settings.keyword_weight < 1:  # both legs have something to tell
             counter, _ = load_token_counter(index.embedder)
-            search = _with_query(search) | build_weigher(index.store.prospect, counter.familiar)
+            search = _with_query(search) | build_weigher(index.store.prospect, counter.familiar, index.store.spelt)
     return _with_query(search) | build_highlighter(index.embeddings)
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,6 +154,10 @@ class Store:
     def dictionary(self) -> dict[str, int]:
         """Return each word of the searched chunks, as it is spelt in lower case, with the number that hold it."""
         return self.catalog.dictionary()
+
+    def spelt(self, words: Sequence[str]) -> set[str]:
+        """Return those of the words, in lower case, that the searched chunks hold."""
+        return self.catalog.spelt(words)
 
     def vectors_of(self, ids: list[str]) -> np.ndarray:
         """Return the unit vectors of these chunks, a row each."""

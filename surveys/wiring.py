@@ -70,7 +70,7 @@ def _build_look(settings: Settings, index: Index) -> Runnable[Ranked, list[Docum
     if not 0 < settings.keyword_weight < 1:
         return highlight
     counter, _ = load_token_counter(index.embedder)
-    weigh = build_weigher(index.store.prospect, counter.familiar)
+    weigh = build_weigher(index.store.prospect, counter.familiar, index.store.spelt)
 
     def look(ranked: Ranked) -> list[Document]:
         return highlight.invoke({"query": ranked["query"], "passages": weigh.invoke(ranked)})

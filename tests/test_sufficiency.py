@@ -13,7 +13,17 @@ import pipeline
 from chains.evidence import Sentence
 from chains.queries import Query
 from chains.reranking import Ranked
-from chains.sufficiency import GIVEN, SEARCHED, Outcome, Signals, build_weigher, lacks_evidence, signals, sufficiency
+from chains.sufficiency import (
+    GIVEN,
+    SEARCHED,
+    STRANGER,
+    Outcome,
+    Signals,
+    build_weigher,
+    lacks_evidence,
+    signals,
+    sufficiency,
+)
 from searching import build_evidence
 from settings import Settings, load_settings
 
@@ -75,7 +85,25 @@ def test_what_the_search_tells_is_the_same_for_all_its_passages() -> None:
 
 
 def weigher(highest: float) -> Runnable[Ranked, list[Document]]:
-    return build_weigher(lambda query: (highest, 0.9), lambda query: 0.7)
+    return build_weigher(lambda query: (highest, 0.9), lambda query: 0.7, lambda words: {"orion2"} & set(words))
+
+
+@pytest.mark.parametrize(
+    ("question", "strange"),
+    [
+        ("How long does the ORION2 take?", False),
+        ("How long does the ORION9 take?", True),
+        ("What does LlamaIndex cost?", True),
+        ("Who runs the NASA, and what is a PhD, the 1980s, B2 or 3G?", False),
+    ],
+)
+def test_a_coined_name_that_no_document_has_makes_evidence_unlikely(question: str, strange: bool) -> None:
+    found = passage(("It takes two days.", 0.9), best={"dense": 0.9, "keyword": 20.0})
+    (weighed_,) = weigher(20.0).invoke({"query": question, "passages": [found]})
+    assert weighed_.metadata["outcome"].strange is strange
+    told = sufficiency(question, [weighed_])
+    weighed_.metadata["outcome"] = weighed_.metadata["outcome"]._replace(strange=False)
+    assert told == pytest.approx(sufficiency(question, [weighed_]) * (STRANGER if strange else 1))
 
 
 def test_the_probability_is_that_of_the_logistic_model() -> None:
