@@ -21,6 +21,7 @@ import models
 from chains.corrections import correct, load_corrections
 from chains.evidence import show_best_sentence
 from chains.groundedness import Entails, entailment, support
+from chains.llama_engine import count_weights
 from chains.llm import load_chat_model
 from chains.post_filter import check
 from chains.rag import build_rag
@@ -45,8 +46,8 @@ from searching import Index, Search, build_evidence, build_rewriter
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
-# Under this many weights a model reads the best sentence only. SmolLM2-135M, given four passages of xquad en, says the
-# reference answer in 25 % of cases; given the best sentence, in 50 %, at a tenth of the time (benchmarks/README.md).
+# Under this many weights a model is not asked. Of 62 questions of XQuAD en, SmolLM2-135M, given the best sentence to
+# shorten, lost the answer to six that the quote held and won none, at six times the time (benchmarks/answers.md).
 SMALL_MODEL = 1_000_000_000
 
 
@@ -148,9 +149,8 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
         ) as remote:
             yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
         return
-    path = models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
     llm = load_chat_model(
-        path,
+        _weights(settings),
         gpu_layers=settings.gpu_layers,
         context_tokens=settings.context_tokens,
         threads=settings.threads,
@@ -165,6 +165,17 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
         llm.engine.close()
 
 
+def answer_style(settings: Settings) -> str:
+    """Return how answers are made: write, brief or quote, RAG_ANSWER_STYLE=auto resolved by the size of the model."""
+    if settings.answer_style != "auto":
+        return settings.answer_style
+    return "write" if settings.model_url or count_weights(_weights(settings)) >= SMALL_MODEL else "quote"
+
+
+def _weights(settings: Settings) -> Path:
+    return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+
+
 @contextmanager
 def open_chain(
     settings: Settings, index: Index, where: Filter | None = None, *, search: Search | None = None
@@ -174,16 +185,14 @@ def open_chain(
     `search` brings the passages instead of the index, if it is given.
     """
     search = build_evidence(settings, index, where=where, search=search)
-    if settings.answer_style == "quote":
+    style = answer_style(settings)
+    if style == "quote":
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""
         )
         yield _join(settings, index, no_model, None, "quote")
         return
     with open_model(settings) as model:
-        style = settings.answer_style
-        if style == "auto":
-            style = "brief" if model.is_small else "write"
         brief = style == "brief"
         qa = RetrievalQA.from_llm(
             model.llm,

@@ -153,8 +153,8 @@ class Settings(BaseSettings):
         "auto",
         pattern="^(auto|write|brief|quote)$",
         description="write: the model reads all passages and writes. brief: it shortens the best sentence. "
-        "Unsupported words give way to a quote. quote: the best sentence, no model. "
-        "auto: brief for models under 1B weights, else write.",
+        "Unsupported words give way to a quote. quote: the best sentences, no model. "
+        "auto: quote for models under 1B weights, else write.",
     )
     least_evidence: float = Field(
         0.5,

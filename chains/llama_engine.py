@@ -25,6 +25,7 @@ CPU_BATCH, GPU_BATCH = 64, 512
 # Only for the thread that already holds the model: a stream left open in a notebook ends in an error, not a
 # hang. A web server may advance one stream from several threads, so such a wait is not always in vain.
 SAME_THREAD_WAIT_S = 120.0
+REMEDY = "Download the file again, or choose another"
 
 
 @dataclass(eq=False)
@@ -83,12 +84,7 @@ def open_engine(path: Path, *, gpu_layers: int, context_tokens: int, threads: in
     Raises ModelError for a file that is no GGUF or won't load, and for a context beyond what the model was
     trained on: answers turn to noise there, and clamping would change the caller's token budget unseen.
     """
-    remedy = "Download the file again, or choose another"
-    if not path.is_file():
-        raise ModelError(path, "there is no such file", remedy)
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ModelError(path, "it is not a GGUF file", remedy)
+    _check_gguf(path)
     import llama_cpp
     from jinja2 import TemplateError
 
@@ -108,7 +104,7 @@ def open_engine(path: Path, *, gpu_layers: int, context_tokens: int, threads: in
         )
     except (ValueError, RuntimeError, OSError, TemplateError) as error:
         told = [line for line in "".join(log).splitlines() if re.search("error|failed", line)]
-        raise ModelError(path, f"llama.cpp can't load it ({[*told, error][0]})", remedy) from error
+        raise ModelError(path, f"llama.cpp can't load it ({[*told, error][0]})", REMEDY) from error
     trained = llama_cpp.llama_model_n_ctx_train(llama.model)
     if context_tokens > trained:
         llama.close()
@@ -116,6 +112,31 @@ def open_engine(path: Path, *, gpu_layers: int, context_tokens: int, threads: in
         raise ModelError(f"{context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {trained} or less")
     layers = llama_cpp.llama_model_n_layer(llama.model) + 1  # llama.cpp counts the output layer as one
     return Engine(llama, path.name, describe_offload(layers, gpu_layers, "".join(log)))
+
+
+def count_weights(path: Path) -> int:
+    """Return how many weights a GGUF file has, from its header; raise ModelError for a file that is none."""
+    _check_gguf(path)
+    import llama_cpp
+
+    llama_log()  # keeps llama.cpp from printing
+    options = llama_cpp.llama_model_default_params()
+    options.vocab_only = True
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
+    if not model:
+        raise ModelError(path, "llama.cpp can't read its header", REMEDY)
+    try:
+        return int(llama_cpp.llama_model_n_params(model))
+    finally:
+        llama_cpp.llama_model_free(model)
+
+
+def _check_gguf(path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(path, "there is no such file", REMEDY)
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(path, "it is not a GGUF file", REMEDY)
 
 
 def describe_offload(layers: int, gpu_layers: int, log: str) -> str:

@@ -22,7 +22,7 @@ from errors import QuestionError
 from loaders.contents import passages_of, sources_to_read
 from loaders.embeddings import load_token_counter
 from loaders.filters import Filter, parse_filter
-from pipeline import ChatModel, open_model
+from pipeline import ChatModel, answer_style, open_model
 from prompts import load_prompt
 from searching import Index, build_rewriter
 from settings import Settings
@@ -97,12 +97,11 @@ def open_summary(
         return np.asarray(index.embeddings.embed_documents(texts))
 
     build = partial(build_summary, read=partial(_read, index), embed=embed, most_words=most_words)
-    if settings.answer_style in ("quote", "brief"):
+    if answer_style(settings) != "write":
         yield build()
         return
     with open_model(settings) as model:
-        writes = settings.answer_style == "write" or not model.is_small
-        yield build(writer=build_writer(settings, model, most_words, method) if writes else None)
+        yield build(writer=build_writer(settings, model, most_words, method))
 
 
 def matching_sources(index: Index, source: str) -> list[str]:

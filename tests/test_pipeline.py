@@ -172,16 +172,28 @@ def test_datamarks_are_gone_from_drafts_and_answers(house: House) -> None:
     assert answer.finish_reason in ("stop", "length", "repetition")
 
 
-def test_auto_is_brief_for_a_small_model(house: House) -> None:
+def test_auto_quotes_where_the_model_is_small(house: House) -> None:
     found = {}
-    for style in ("auto", "brief"):
+    for style in ("auto", "quote"):
         settings = house.settings.model_copy(update={"answer_style": style})
         with pipeline.open_chain(settings, house.index) as chain:
             found[style] = ask(chain, QUESTION)
-    assert found["auto"].answer == found["brief"].answer
-    assert "3 litres" in found["brief"].answer
-    assert found["brief"].cited == (1,)
-    assert found["brief"].usage["input_tokens"] < 100, "one sentence is read, not four passages"
+    assert found["auto"].statements == found["quote"].statements
+    assert (found["auto"].quoted, found["auto"].usage) == (True, {})
+
+
+def test_auto_writes_where_a_server_runs_the_model(house: House) -> None:
+    settings = house.settings.model_copy(update={"answer_style": "auto", "model_url": "http://127.0.0.1:9/v1"})
+    assert pipeline.answer_style(settings) == "write"
+
+
+def test_brief_reads_the_best_sentence_only(house: House) -> None:
+    settings = house.settings.model_copy(update={"answer_style": "brief"})
+    with pipeline.open_chain(settings, house.index) as chain:
+        found = ask(chain, QUESTION)
+    assert "3 litres" in found.answer
+    assert found.cited == (1,)
+    assert found.usage["input_tokens"] < 100, "one sentence is read, not four passages"
 
 
 @pytest.mark.parametrize("style", ["auto", "write", "quote"])
