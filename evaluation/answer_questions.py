@@ -12,6 +12,7 @@ from chains.queries import Turn
 from chains.rag import check_question
 from errors import EvaluationError, QuestionError, one_line
 from evaluation.collection import read_rows
+from evaluation.given import as_found
 
 SEED = 0
 REMEDY = (
@@ -100,12 +101,5 @@ def read_paragraphs(path: Path, questions: Sequence[Case], asked: Path) -> dict[
         if question.para_id not in paragraphs:
             reason = f"{path} has no paragraph {question.para_id}" if question.para_id else "it names no para_id"
             raise EvaluationError(f"{asked}, row {question.row}", reason, "leave it out, or --given-paragraphs")
-    return {question.id: _passage(paragraphs[question.para_id or ""]) for question in questions}
-
-
-def _passage(row: dict[str, str]) -> Document:
-    """Return the paragraph with the metadata of a passage that a search found, as if it were a file of its own."""
-    text = row["text"]
-    place = {"source": row["_id"], "page": None, "line": 1, "section": row["title"], "start": 0}
-    found = {"also_in": [], "chunks": [row["_id"]], "hit": (0, len(text)), "score": 1.0}
-    return Document(id=row["_id"], page_content=text, metadata=place | found)
+    rows = {question.id: paragraphs[question.para_id or ""] for question in questions}
+    return {id_: as_found(row["_id"], row["text"], row["title"]) for id_, row in rows.items()}

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -12,18 +12,16 @@ from uuid import UUID
 
 import numpy as np
 from langchain_core.documents import Document
-from langchain_core.runnables import RunnableLambda
 
 from chains.answers import Answer
-from chains.queries import Query
 from chains.rag import stream_answer
 from chains.trace import Trace
 from errors import EvaluationError, one_line
 from evaluation.answer_metrics import Row, contains, exact_match, f1, rouge_l, summarise, uncited
 from evaluation.answer_questions import Case, read_cases, read_paragraphs, sampled
+from evaluation.given import chain_over_given
 from evaluation.retrieval import shown
 from ingestion import ingest
-from loaders.generations import open_store
 from loaders.sync import Progress
 from pipeline import Chain, open_chain, open_index
 from settings import Settings
@@ -142,24 +140,13 @@ def _over_index(
 @contextmanager
 def _over_paragraphs(settings: Settings, paragraphs: dict[str, Document]) -> Iterator[Answerer]:
     """Yield what asks the chain from the highlighter on, each question's paragraph in the place of a search."""
-    given: list[Document] = []
+    with chain_over_given(settings) as (chain, give):
 
-    def bring(queries: Sequence[Query]) -> list[Document]:
-        return list(given)
+        def answer(case: Case) -> tuple[Answer, list[str]]:
+            give([paragraphs[case.id]])
+            return _ask(chain, case)
 
-    def answer(case: Case) -> tuple[Answer, list[str]]:
-        found = paragraphs[case.id]
-        given[:] = [found.model_copy(update={"metadata": dict(found.metadata)})]  # the chain writes into it
-        return _ask(chain, case)
-
-    with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
-        # an index without documents: no word of theirs is known, so no question is corrected
-        settings = settings.model_copy(update={"store": Path(directory), "index": "exact"})
-        with open_store(settings.store, write=True, kind=settings.index):
-            pass
-        search = RunnableLambda(bring, name="passages")
-        with open_index(settings) as index, open_chain(settings, index, search=search) as chain:
-            yield answer
+        yield answer
 
 
 def _ask(chain: Chain, case: Case) -> tuple[Answer, list[str]]:

@@ -5,7 +5,6 @@ record gets, in which order, and what counts as right are the rules of its autho
 """
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -16,17 +15,12 @@ from random import Random
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from langchain_core.documents import Document
-from langchain_core.runnables import RunnableLambda
-
 from chains.answers import Answer
-from chains.queries import Query
 from chains.rag import ask
+from evaluation.given import as_found, chain_over_given
 from evaluation.records import read_records, spread
 from evaluation.retrieval import shown
-from loaders.generations import open_store
 from loaders.sync import Progress
-from pipeline import embedder_identity, open_chain, open_index
 from settings import Settings
 from words import UNSPACED
 
@@ -187,28 +181,11 @@ def _share(flags: Iterator[bool]) -> float | None:
 @contextmanager
 def _given(settings: Settings) -> Iterator[Callable[[str, tuple[str, ...]], Answer]]:
     """Yield what answers a question from passages, through the whole chain but its search."""
-    passages: list[Document] = []
+    with chain_over_given(settings) as (chain, give):
 
-    def bring(queries: Sequence[Query]) -> list[Document]:
-        return [passage.model_copy(update={"metadata": dict(passage.metadata)}) for passage in passages]
+        @cache  # with few positive passages several shares of noise are the same
+        def answer(question: str, texts: tuple[str, ...]) -> Answer:
+            give([as_found(f"passage {number}", text) for number, text in enumerate(texts, 1)])
+            return ask(chain, question)
 
-    @cache  # with few positive passages several shares of noise are the same
-    def answer(question: str, texts: tuple[str, ...]) -> Answer:
-        passages[:] = [_passage(number, text) for number, text in enumerate(texts, 1)]
-        return ask(chain, question)
-
-    with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
-        # an index without documents: none of their words is known, so no question is corrected
-        settings = settings.model_copy(update={"store": Path(directory), "index": "exact"})
-        with open_store(settings.store, embedder_identity(settings, rebuild=True), write=True, kind=settings.index):
-            pass
-        search = RunnableLambda(bring, name="passages")
-        with open_index(settings) as index, open_chain(settings, index, search=search) as chain:
-            yield answer
-
-
-def _passage(number: int, text: str) -> Document:
-    """Return the text with the metadata of a passage that a search found, as if it were a file of its own."""
-    place = {"source": f"passage {number}", "page": None, "line": 1, "section": "", "start": 0}
-    found = {"also_in": [], "chunks": [str(number)], "hit": (0, len(text)), "score": 1.0}
-    return Document(id=str(number), page_content=text, metadata=place | found)
+        yield answer

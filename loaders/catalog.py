@@ -249,11 +249,6 @@ class Catalog:
         with self._lock:
             return keywords.dictionary(self.connection)
 
-    def spelt(self, words: Sequence[str]) -> set[str]:
-        """Return those of the words, in lower case, that the searched chunks hold."""
-        with self._lock:
-            return keywords.spelt(self.connection, words)
-
 
 def batches(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yield the values in parts that fit one SQL statement."""

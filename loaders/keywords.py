@@ -153,11 +153,6 @@ def dictionary(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT word, chunks FROM spellings"))
 
 
-def spelt(connection: sqlite3.Connection, found: Sequence[str]) -> set[str]:
-    """Return those of the words, in lower case, that any chunk holds as they are spelt."""
-    return {word for (word,) in _select(connection, "SELECT word FROM spellings WHERE word IN ({})", found)}
-
-
 def _asked(connection: sqlite3.Connection, query: str) -> tuple[int, dict[str, int], dict[str, float]]:
     """Return the number of tokens in the index, that of chunks by their language, and the query's weighted terms."""
     held = dict(_select(connection, "SELECT term, chunks FROM terms WHERE term IN ({})", [TOKENS, *markers()]))

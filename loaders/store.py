@@ -1,5 +1,6 @@
 """A generation's directory comes in; a healthy Store, the catalog and its vector index as one, goes out."""
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -157,7 +158,8 @@ class Store:
 
     def spelt(self, words: Sequence[str]) -> set[str]:
         """Return those of the words, in lower case, that the searched chunks hold."""
-        return self.catalog.spelt(words)
+        sql = "SELECT word FROM spellings WHERE word IN (SELECT value FROM json_each(?))"
+        return {word for (word,) in self.catalog.rows(sql, [json.dumps(list(words))])}
 
     def vectors_of(self, ids: list[str]) -> np.ndarray:
         """Return the unit vectors of these chunks, a row each."""

@@ -154,7 +154,7 @@ def test_the_core_can_be_read_in_an_afternoon() -> None:
     for folder, limit in apart.items():
         assert sum(lines for path, lines in lengths.items() if path.is_relative_to(folder)) <= limit
     core = [path for path in lengths if part(ROOT / path) in CORE and not any(path.is_relative_to(f) for f in apart)]
-    assert sum(lengths[path] for path in core) <= 11000
+    assert sum(lengths[path] for path in core) <= 11100
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "__init__.py"], ids=lambda path: path.name)
