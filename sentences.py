@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import regex
 
-# A full stop ends a sentence when white space and then no lower-case letter follow it, and what stands before it is
-# neither a single letter ("J. Smith", "U.S. law", "z. B. Wien") nor a common abbreviation, nor the number of a German
-# date. Stops of scripts that are written without spaces need none.
+# A full stop ends a sentence when white space and then no lower-case letter (in a text that has capitals) follow it,
+# and what stands before it is neither a single letter ("J. Smith", "U.S. law", "z. B. Wien") nor a common abbreviation,
+# nor the number of a German date. Stops of scripts that are written without spaces need none.
 ABBREVIATIONS = (
     *"Dr Mr Mrs Ms St No Nos vs cf Fig Figs al Prof Gen Col Sgt Rev approx pp eds Eqs resp dept".split(),  # noqa: SIM905
     *"Nr Nrn Abs Abb Bd Hr Hrn bzw vgl ca evtl ggf inkl Str sog".split(),  # noqa: SIM905
@@ -30,6 +30,8 @@ SENTENCE_END = rf"[{SPACED}{UNSPACED}](?:{ENDS})"
 # after a line's end: a blank line, an item, a heading or a table's row
 LINES = r"(?<=\n)(?:\s*\n|(?=\s*(?:[-*•#|]|\d+[.)]\s)|[^\n]*\s\|\s))\s*"
 BOUNDARY = re.compile(rf"[\n{SPACED}{UNSPACED}](?:{LINES}|{ENDS})(?=\S)")
+# of transcripts and chats without capitals
+LOWER_BOUNDARY = re.compile(BOUNDARY.pattern.replace(f"(?![{LOWER}])", ""), re.IGNORECASE)
 SHORT_LINE = 0.6  # of the longest line: such a line, a capital after it, is a heading and not a wrapped sentence
 GRAPHEME = regex.compile(r"\X")
 Span = tuple[int, int]
@@ -37,7 +39,8 @@ Span = tuple[int, int]
 
 def boundaries(text: str) -> list[int]:
     """Return the offsets at which a sentence, a list item, a table row or the text after a heading begins, in order."""
-    found = {match.end() for match in BOUNDARY.finditer(text) if at_grapheme(text, match.end())}
+    boundary = LOWER_BOUNDARY if text.islower() else BOUNDARY
+    found = {match.end() for match in boundary.finditer(text) if at_grapheme(text, match.end())}
     longest = max(map(len, text.split("\n")))
     at = 0
     for line in text.split("\n"):

@@ -34,6 +34,12 @@ def test_a_stop_that_ends_no_sentence_does_not_cut(text: str) -> None:
     assert sentences(text) == [text]
 
 
+def test_a_text_without_capitals_has_sentences_too() -> None:
+    text = "they came in 911 a.d. from norway. dr. smith lives at no. 5 here. why? because."
+    found = [text[start:end] for start, end in sentence_spans(text)]
+    assert found == ["they came in 911 a.d. from norway.", "dr. smith lives at no. 5 here.", "why?", "because."]
+
+
 def test_a_closing_quote_or_bracket_stays_with_its_sentence() -> None:
     assert sentences('He said "Go." (Then he went.) She stayed.') == ['He said "Go."', "(Then he went.)", "She stayed."]
 
