@@ -46,8 +46,8 @@ from searching import Index, Search, build_evidence, build_rewriter
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
-# Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost the
-# answers to seven that the quote held and won none, at ten times the time (benchmarks/answers.md).
+# Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
+# seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
 SMALL_MODEL = 1_000_000_000
 
 
