@@ -18,7 +18,11 @@ ASKED_NAME = re.compile(r"(?<!^)(?<![.?!] )(?<![¿¡])\b(?:[A-Z][\w'-]*|\w*\d[\w
 # A coined name, such as LlamaIndex or SIFT1M: a capital within it, or a figure behind letters. It is written in one
 # way, so where no document has it, the question is about something else; names in general are misspelt and inflected.
 # Of the ten unanswerable questions of data/sample three more are refused so, of all the answerable ones of XQuAD none.
-COINED = re.compile(r"\b(?:[A-Z][a-z]+(?:[A-Z][a-z]+)+|[^\W\d_](?=\w*\d)\w{3,})\b")
+COINED = re.compile(
+    r"(?<![A-Za-z\d])(?:[A-Z][a-z]+(?:[A-Z][a-z]+)+|[A-Za-z](?=[A-Za-z]*\d)[A-Za-z\d]{3,})(?![A-Za-z\d])"
+)
+    r"(?<![A-Za-z\d])(?:[A-Z][a-z]+(?:[A-Z][a-z]+)+|[A-Za-z](?=[A-Za-z]*\d)[A-Za-z\d]{3,})(?![A-Za-z\d])"
+)
 STRANGER = 0.1  # what is left of the probability then
 GRAM = 4  # characters: endings and prefixes differ, so parts of words are compared and no word is stemmed
 # Weights of a logistic model, the constant first and then Signals.vector(), as benchmarks/sufficiency.py prints them.

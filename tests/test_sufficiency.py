@@ -94,6 +94,7 @@ def weigher(highest: float) -> Runnable[Ranked, list[Document]]:
         ("How long does the ORION2 take?", False),
         ("How long does the ORION9 take?", True),
         ("What does LlamaIndex cost?", True),
+        ("黑豹队在2015年赢了几场?", False),  # no name, though no space parts it from a figure
         ("Who runs the NASA, and what is a PhD, the 1980s, B2 or 3G?", False),
     ],
 )
