@@ -10,7 +10,7 @@ TAG = re.compile(r"</?[a-zA-Z][^>]*>")
 TAG_START = re.compile(r"<(?=[a-zA-Z/!?])")
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 LINK_PART = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)")  # what is left of broken and of nested ones
-URL = re.compile(r"(?:\b[a-z][a-z0-9+.-]{1,20}://|\bwww\.|\b(?:javascript|data|vbscript):)[^\s<>\"'\]]*", re.IGNORECASE)
+URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|\bwww\.|\b(?:javascript|data|vbscript):)[^\s<>\"'\]]*", re.IGNORECASE)
 ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])|\x9b[0-?]*[ -/]*[@-~]")
 # joiners shape Persian, Indic scripts and emoji; the others of the category Cf are signs that are seen
 VISIBLE = frozenset("\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u08e2\U000110bd")

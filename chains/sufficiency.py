@@ -21,8 +21,6 @@ ASKED_NAME = re.compile(r"(?<!^)(?<![.?!] )(?<![¿¡])\b(?:[A-Z][\w'-]*|\w*\d[\w
 COINED = re.compile(
     r"(?<![A-Za-z\d])(?:[A-Z][a-z]+(?:[A-Z][a-z]+)+|[A-Za-z](?=[A-Za-z]*\d)[A-Za-z\d]{3,})(?![A-Za-z\d])"
 )
-    r"(?<![A-Za-z\d])(?:[A-Z][a-z]+(?:[A-Z][a-z]+)+|[A-Za-z](?=[A-Za-z]*\d)[A-Za-z\d]{3,})(?![A-Za-z\d])"
-)
 STRANGER = 0.1  # what is left of the probability then
 GRAM = 4  # characters: endings and prefixes differ, so parts of words are compared and no word is stemmed
 # Weights of a logistic model, the constant first and then Signals.vector(), as benchmarks/sufficiency.py prints them.

@@ -21,6 +21,7 @@ SOURCE = "See https://example.org/manual for the manual."
         ("read https://example.org/manual.", "read https://example.org/manual."),
         ("read https://evil.example/?q=1 now", "read  now"),
         ("read www.evil.example", "read"),
+        ("0HTTP://evil.example", "0"),
         ("javascript:alert(1)", ""),
         ("(see https://example.org/manual), or not", "(see https://example.org/manual), or not"),
         ("\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07", "red link"),
