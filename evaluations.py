@@ -80,10 +80,7 @@ def evaluate_answers(
             on_progress=on_progress,
             on_note=say,
         )
-    if as_json:
-        print_json(scores)
-    else:
-        print_scores(scores)
+    (print_json if as_json else print_scores)(scores)
     comparing.check_bounds(scores, bounds)
     if no_regression:
         comparing.check_regression(comparing.compare_with(no_regression, scores, found))
@@ -144,10 +141,7 @@ def evaluate_judge(
             on_progress=on_progress,
             on_note=say,
         )
-    if as_json:
-        print_json(report)
-    else:
-        print_judgement(report)
+    (print_json if as_json else print_judgement)(report)
 
 
 @evaluate_app.command("rgb")
@@ -163,10 +157,7 @@ def evaluate_rgb(
 
     with progress("Answering", shown=not as_json, unit="questions") as on_progress:
         scores = rgb.evaluate_rgb(load_settings(), records, limit=limit, on_progress=on_progress)
-    if as_json:
-        print_json(scores)
-    else:
-        print_scores(scores)
+    (print_json if as_json else print_scores)(scores)
 
 
 @evaluate_app.command("make-questions")

@@ -27,7 +27,7 @@ from chains.passages import build_passages
 from chains.queries import Draft, Query
 from chains.query_rewriting import build_query_rewriter
 from chains.remote_model import estimate_tokens
-from chains.reranking import build_reranker, cross_encoder
+from chains.reranking import Ranked, build_reranker, cross_encoder
 from chains.retrieval import HybridRetriever
 from chains.spelling import build_corrector, build_speller
 from chains.sufficiency import build_weigher
@@ -118,12 +118,20 @@ def build_evidence(
 
     `search` brings the passages instead, if it is given.
     """
-    if search is None:
-        search = build_search(settings, index, limit=settings.top_k, where=where)
-        if 0 < settings.keyword_weight < 1:  # both legs have something to tell
-            counter, _ = load_token_counter(index.embedder)
-            search = _with_query(search) | build_weigher(index.store.prospect, counter.familiar, index.store.spelt)
-    return _with_query(search) | build_highlighter(index.embeddings)
+    if search is not None:
+        return _with_query(search) | build_highlighter(index.embeddings)
+    return _with_query(build_search(settings, index, limit=settings.top_k, where=where)) | build_look(settings, index)
+
+
+def build_look(settings: Settings, index: Index) -> Runnable[Ranked, list[Document]]:
+    """Return a Runnable that tells of passages which a search found what `sufficiency` reads: outcome and sentences."""
+    highlight = build_highlighter(index.embeddings)
+    if not 0 < settings.keyword_weight < 1:  # one leg alone has nothing to tell of its success
+        return highlight
+    counter, _ = load_token_counter(index.embedder)
+    weigh = build_weigher(index.store.prospect, counter.familiar, index.store.spelt)
+    weighed: Runnable[Ranked, Any] = RunnableParallel(query=itemgetter("query"), passages=weigh)
+    return weighed | highlight
 
 
 def build_finder(

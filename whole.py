@@ -32,10 +32,7 @@ def ask_all(settings: "Settings", question: str, where: "Filter | None", *, as_j
     with pipeline.open_index(settings) as index:
         chain = wiring.build_whole_search(settings, index, where)
         answer = show_reading(chain, {"question": question, "history": []}, quiet=as_json)
-    if as_json:
-        print_json(answer)
-    else:
-        print_sources(answer)
+    (print_json if as_json else print_sources)(answer)
 
 
 def summarise(
@@ -60,7 +57,4 @@ def summarise(
         sources = wiring.matching_sources(index, source)
         with wiring.open_summary(settings, index, most_words=words, method=method) as chain:
             answer = show_reading(chain, sources, quiet=as_json)
-    if as_json:
-        print_json(answer)
-    else:
-        print_sources(answer)
+    (print_json if as_json else print_sources)(answer)

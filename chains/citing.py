@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from langchain_core.documents import Document
 
-from chains.answers import Citation
+from chains.answers import Citation, Source
 from chains.evidence import Sentence, best_sentences
 from chains.facts import is_negated, names, numbers, unheld
 from words import content_words
@@ -45,6 +45,13 @@ def span_of(n: int, passage: Document, first: Sentence, last: Sentence | None = 
         begin = passage.metadata["start"]
         text = passage.page_content[first.start - begin : last.start + len(last.text) - begin]
     return Span(n, passage, first.start, first.line, text)
+
+
+def source_of(n: int, passage: Document, best: Sentence, score: float) -> Source:
+    """Return a passage as a source of an answer, shown by one of its sentences."""
+    at = passage.metadata
+    place = (at["source"], at["page"], best.line, at["section"], best.start)
+    return Source(n, *place, best.text, round(float(score), 4), tuple(at.get("also_in", ())))
 
 
 def best_quotes(passages: Sequence[Document]) -> list[tuple[str, Span]]:

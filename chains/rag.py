@@ -7,7 +7,8 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 
-from chains.answers import Answer, Source
+from chains.answers import Answer
+from chains.citing import source_of
 from chains.evidence import best_sentence
 from chains.post_filter import Checked
 from chains.queries import Query, Turn, normalise
@@ -36,7 +37,7 @@ def build_rag(
             question=state["question"],
             queries=tuple(query.text for query in state["queries"]),
             answer=checked.text,
-            sources=tuple(_source(number, passage) for number, passage in enumerate(passages, 1)),
+            sources=tuple(source_of(n, p, best_sentence(p), p.metadata["score"]) for n, p in enumerate(passages, 1)),
             statements=checked.statements,
             cited=checked.cited,
             sufficiency=round(sufficiency(state["query"], passages), 4),
@@ -51,21 +52,6 @@ def build_rag(
         | RunnablePassthrough.assign(query=lambda state: state["queries"][0].text)
         | qa
         | RunnablePassthrough.assign(answer=RunnableLambda(finish, name="check"))
-    )
-
-
-def _source(number: int, passage: Document) -> Source:
-    at, best = passage.metadata, best_sentence(passage)
-    return Source(
-        n=number,
-        source=at["source"],
-        page=at["page"],
-        line=best.line,
-        section=at["section"],
-        start=best.start,
-        text=best.text,
-        score=round(float(at["score"]), 4),
-        also_in=tuple(at.get("also_in", ())),
     )
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import regex
 from rapidfuzz.distance import LCSseq
 
+from chains.sanitising import CITATION
 from sentences import sentence_spans
 from words import STOP_WORDS, UNSPACED, content_words, words
 
 Row = dict[str, Any]  # a line of `evaluate answers --rows`
 Share = tuple[float, float]  # what a row adds to a metric's numerator and to its denominator
-CITATION = re.compile(r"\s*\[\d+(?:\s*[,;]\s*\d+)*\]")
 ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 OTHER_SCRIPT = regex.compile(r"[\p{L}--\p{Latin}]", regex.VERSION1)

@@ -4,7 +4,6 @@ RGB: Chen et al., Benchmarking Large Language Models in Retrieval-Augmented Gene
 record gets, in which order, and what counts as right are the rules of its authors' program, commit 65ec39e.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 from chains.answers import Answer
 from chains.rag import ask
+from evaluation.answer_metrics import uncited
 from evaluation.given import as_found, chain_over_given
 from evaluation.records import read_records, spread
 from evaluation.retrieval import shown
@@ -29,7 +29,6 @@ Draw = Callable[[Record], tuple[str, ...]]  # a record → the passages that it 
 PASSAGES, SEED = 5, 2333
 NOISE, NOISE_OF_PARTS = (0.0, 0.2, 0.4, 0.6, 0.8), (0.0, 0.2, 0.4)
 DETECTED = ("factual errors", "事实性错误")
-CITED = re.compile(r"\s*\[\d+\]")
 REMEDY = "give a file of RGB: {id, query, answer, positive, negative} a line, and for counterfactuals positive_wrong"
 
 
@@ -129,7 +128,7 @@ def judged(said: Answer, query: str, answer: str | Sequence[str | Sequence[str]]
 
     Case does not count, nor do spaces in a script without them.
     """
-    text = CITED.sub("", said.answer)
+    text = uncited(said.answer)
     text = ("".join(text.split()) if UNSPACED.search(query) else text).lower()
     parts = [answer] if isinstance(answer, str) else answer
     alternatives = [[part] if isinstance(part, str) else part for part in parts]

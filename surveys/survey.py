@@ -9,7 +9,8 @@ import numpy as np
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from chains.answers import Citation, Source, Statement
+from chains.answers import Statement
+from chains.citing import source_of, span_of
 from chains.evidence import Sentence
 from chains.post_filter import REFUSAL
 from chains.reranking import Ranked
@@ -147,8 +148,8 @@ def conclude(question: str, task: Task, findings: Sequence[Finding], coverage: C
         by_topic = ([f for f in shown if f.topic == topic][:1] for topic in range(len(task.topics)))
         shown = [finding for best in by_topic for finding in best]
     near = [finding.best for finding in shown or ranked[:NEAREST] if finding.best]
-    sources = tuple(_source(n, *best) for n, best in enumerate(near, 1))
-    statements = tuple(_statement(source) for source in sources) if shown else ()
+    sources = tuple(source_of(n, passage, best, best.score) for n, (passage, best) in enumerate(near, 1))
+    statements = tuple(_statement(n, *best) for n, best in enumerate(near, 1)) if shown else ()
     return WholeAnswer(
         question=question,
         queries=task.topics,
@@ -191,12 +192,5 @@ def names(sources: Sequence[str]) -> dict[str, str]:
     return {source: name if times[name] == 1 else source for source, name in short.items()}
 
 
-def _source(n: int, passage: Document, best: Sentence) -> Source:
-    at = passage.metadata
-    return Source(n, at["source"], at["page"], best.line, at["section"], best.start, best.text, round(best.score, 4))
-
-
-def _statement(source: Source) -> Statement:
-    end = source.start + len(source.text)
-    cited = Citation(source.n, source.source, source.page, source.line, source.start, end, source.text)
-    return Statement(shown_quote(source.text), 1.0, (cited,))
+def _statement(n: int, passage: Document, best: Sentence) -> Statement:
+    return Statement(shown_quote(best.text), 1.0, (span_of(n, passage, best).citation(),))

@@ -14,17 +14,14 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from chains.evidence import build_highlighter
-from chains.reranking import Ranked
 from chains.retrieval_qa import UnmarkedParser, as_quoted, new_fence, show_passages
-from chains.sufficiency import build_weigher, lacks_evidence
+from chains.sufficiency import lacks_evidence
 from errors import QuestionError
 from loaders.contents import passages_of, sources_to_read
-from loaders.embeddings import load_token_counter
 from loaders.filters import Filter, parse_filter
 from pipeline import ChatModel, answer_style, open_model
 from prompts import load_prompt
-from searching import Index, build_rewriter
+from searching import Index, build_look, build_rewriter
 from settings import Settings
 from surveys.coverage import WholeAnswer
 from surveys.faithful import draft_sentences
@@ -58,24 +55,10 @@ def build_whole_search(settings: Settings, index: Index, where: Filter | None = 
         embed=index.embed,
         keyword=keyword,
         keyword_weight=settings.keyword_weight,
-        highlight=_build_look(settings, index),
+        highlight=build_look(settings, index),
         lacks=partial(lacks_evidence, least_evidence=_of_one(settings.least_evidence)),
     )
     return build_rewriter(settings, index) | RunnableLambda(lambda queries: queries[0].text) | survey
-
-
-def _build_look(settings: Settings, index: Index) -> Runnable[Ranked, list[Document]]:
-    """Return the Runnable that tells of a document's best passages what `sufficiency` reads."""
-    highlight = build_highlighter(index.embeddings)
-    if not 0 < settings.keyword_weight < 1:
-        return highlight
-    counter, _ = load_token_counter(index.embedder)
-    weigh = build_weigher(index.store.prospect, counter.familiar, index.store.spelt)
-
-    def look(ranked: Ranked) -> list[Document]:
-        return highlight.invoke({"query": ranked["query"], "passages": weigh.invoke(ranked)})
-
-    return RunnableLambda(look, name="look")
 
 
 def _of_one(least_evidence: float) -> float:
