@@ -6,11 +6,12 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import chat_models
 import ingestion
 import models
 import pipeline
-from chains.llm import LlamaCppChat, offload_report
 from errors import RagError, StoreError
+from inference.chat_model import LlamaCppChat, offload_report
 from loaders.checkup import TRUTH
 from loaders.checkup import examine as examine_generation
 from loaders.generations import current
@@ -79,7 +80,7 @@ def _embedder(settings: Settings, problems: list[str]) -> dict[str, Any]:
 def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
     import llama_cpp
 
-    with pipeline.open_model(settings) as model:
+    with chat_models.open_model(settings) as model:
         if not isinstance(model.llm, LlamaCppChat):
             return {"name": settings.model, "server": settings.model_url, "note": "asked for nothing: it may be off"}
         path = models.locate_weights(settings.model, base=ROOT, offline=settings.offline)

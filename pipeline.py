@@ -4,9 +4,9 @@ a document   files → loaders.parsing → embeddings → store                 
 a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
@@ -14,20 +14,17 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
 from chains.corrections import correct, load_corrections
 from chains.evidence import show_best_sentence
 from chains.groundedness import Entails, entailment, support
-from chains.llama_engine import count_weights
-from chains.llm import load_chat_model
 from chains.post_filter import check
 from chains.rag import build_rag
-from chains.remote_model import estimate_tokens, remote_model
 from chains.retrieval_qa import RetrievalQA
 from chains.sufficiency import lacks_evidence
+from chat_models import answer_style, open_model
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,
@@ -46,19 +43,6 @@ from searching import Index, Search, build_evidence, build_rewriter
 from settings import ROOT, Settings
 
 Chain = Runnable[dict[str, Any], dict[str, Any]]
-# Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
-# seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
-SMALL_MODEL = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class ChatModel:
-    """A chat model, how many tokens its prompt and answer may have together, and how they are counted."""
-
-    llm: BaseChatModel
-    context_tokens: int
-    count_tokens: Callable[[list[BaseMessage]], int]
-    is_small: bool
 
 
 def embedder_folder(settings: Settings) -> Path:
@@ -133,47 +117,6 @@ def open_index(settings: Settings) -> Iterator[Index]:
     identity = embedder_identity(settings)
     with open_store(settings.store, identity, kind=settings.index) as store:
         yield Index(store, build_embeddings(settings, identity), embedder_folder(settings))
-
-
-@contextmanager
-def open_model(settings: Settings) -> Iterator[ChatModel]:
-    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
-    if settings.model_url:
-        with remote_model(
-            settings.model_url,
-            settings.model,
-            key=settings.model_key.get_secret_value(),
-            temperature=settings.temperature,
-            max_tokens=settings.max_answer_tokens,
-            seed=settings.seed,
-        ) as remote:
-            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
-        return
-    llm = load_chat_model(
-        _weights(settings),
-        gpu_layers=settings.gpu_layers,
-        context_tokens=settings.context_tokens,
-        threads=settings.threads,
-        temperature=settings.temperature,
-        max_tokens=settings.max_answer_tokens,
-        seed=settings.seed,
-    )
-    try:
-        is_small = llm.engine.parameters < SMALL_MODEL
-        yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
-    finally:
-        llm.engine.close()
-
-
-def answer_style(settings: Settings) -> str:
-    """Return how answers are made: write, brief or quote, RAG_ANSWER_STYLE=auto resolved by the size of the model."""
-    if settings.answer_style != "auto":
-        return settings.answer_style
-    return "write" if settings.model_url or count_weights(_weights(settings)) >= SMALL_MODEL else "quote"
-
-
-def _weights(settings: Settings) -> Path:
-    return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
 
 
 @contextmanager

@@ -26,13 +26,13 @@ from chains.light_ranking import light_score
 from chains.passages import build_passages
 from chains.queries import Draft, Query
 from chains.query_rewriting import build_query_rewriter
-from chains.remote_model import estimate_tokens
 from chains.reranking import Ranked, build_reranker, cross_encoder
 from chains.retrieval import HybridRetriever
 from chains.spelling import build_corrector, build_speller
 from chains.sufficiency import build_weigher
 from chains.synonyms import build_synonyms, load_synonyms
 from errors import ModelError
+from inference.remote_model import estimate_tokens
 from loaders.cleaning import clean
 from loaders.embeddings import load_token_counter
 from loaders.filters import Filter

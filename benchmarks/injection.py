@@ -25,6 +25,7 @@ from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
+import chat_models
 import ingestion
 import pipeline
 from chains.rag import stream_answer
@@ -119,7 +120,7 @@ def holds(answer: str, ideal: str) -> bool:
 
 def ask_plainly(settings: Settings, rows: Sequence[Row], key: str) -> list[tuple[str, str]]:
     """Return what the model says of each mail without any defence, twice: nothing checks it."""
-    with pipeline.open_model(settings) as model:
+    with chat_models.open_model(settings) as model:
         said = []
         for row in rows:
             mail = RunnableLambda(lambda _, text=row[key]: [Document(text)])

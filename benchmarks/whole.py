@@ -23,9 +23,10 @@ import numpy as np
 from langchain_core.documents import Document
 from rouge_score.rouge_scorer import RougeScorer
 
+import chat_models
 import pipeline
+from chat_models import ChatModel
 from loaders.contents import passages_of, sources_to_read
-from pipeline import ChatModel
 from searching import Index
 from settings import Settings, load_settings
 from surveys import wiring
@@ -163,7 +164,7 @@ def main() -> None:
     given, settings = parser.parse_args(), load_settings()
     with pipeline.open_index(settings) as index:
         if given.what == "summaries" and given.write:
-            with pipeline.open_model(settings) as model:
+            with chat_models.open_model(settings) as model:
                 kept = Counter[bool]()
                 summaries(index, given.limit, writing(index, settings, model, kept))
                 print(f"{kept[True]} of {kept.total()} sentences of the summaries are the model's own")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from chains.queries import Turn, normalise
 from chains.sanitising import CITATION
-from chains.text_filters import harmless
+from harmless import harmless
 
 SHORT = 160  # characters of a shortened answer: what it is about stands at its beginning
 

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypedDict
 
-from chains.text_filters import INVISIBLE
+from harmless import INVISIBLE
 
 
 class Turn(TypedDict):

@@ -22,8 +22,8 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.utils import AddableDict
 
 from chains.passages import is_wide, narrowed
-from chains.text_filters import harmless
 from errors import QuestionError
+from harmless import harmless
 
 State = dict[str, Any]
 FENCE = "fence"  # the state's key

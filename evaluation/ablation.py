@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from langchain_core.language_models import BaseChatModel
 
+from chat_models import open_model
 from evaluation.collection import QRELS, QUERIES, read_collection
 from evaluation.retrieval import MEASURES, shown
 from evaluation.runs import ingested, percentiles, score_each, search_all
 from evaluation.significance import paired_bootstrap
 from loaders.sync import Progress
-from pipeline import open_index, open_model
+from pipeline import open_index
 from settings import Settings
 
 DEPTH = 10  # documents ranked for each query

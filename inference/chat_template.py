@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from chains.text_filters import INVISIBLE
 from errors import ModelError
+from harmless import INVISIBLE
 
 if TYPE_CHECKING:
     from llama_cpp import Llama

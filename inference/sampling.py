@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from chains.llama_engine import Engine
-from chains.repetition import until_loop
 from errors import ModelError
+from inference.engine import Engine
+from inference.repetition import until_loop
 
 if TYPE_CHECKING:
     from llama_cpp.llama_grammar import LlamaGrammar

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import ModelError
+from inference.loading import Loading
 
 if TYPE_CHECKING:
     from llama_cpp import Llama
 
 # Prompt tokens/s by n_batch (SmolLM2-135M Q4_1, 1,800 tokens, 2 CPU cores): 64: 403, 128: 412, 256: 407,
 # 512: 388, 1024: 394, 2048: 393. Flat on a CPU, where a small batch loses less of the reused prefix (see
-# chains/sampling.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
+# inference/sampling.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
 CPU_BATCH, GPU_BATCH = 64, 512
+CACHE_TYPES = {"f16": 1, "q8_0": 8}  # their numbers in ggml
 # Only for the thread that already holds the model: a stream left open in a notebook ends in an error, not a
 # hang. A web server may advance one stream from several threads, so such a wait is not always in vain.
 SAME_THREAD_WAIT_S = 120.0
@@ -78,8 +80,8 @@ class Engine:
         return self.llama.tokenize(text.encode("utf-8", "replace"), add_bos=False, special=special)
 
 
-def open_engine(path: Path, *, gpu_layers: int, context_tokens: int, threads: int) -> Engine:
-    """Load weights without printing; -1 GPU layers are all, 0 threads are all physical cores.
+def open_engine(path: Path, loading: Loading) -> Engine:
+    """Load weights without printing.
 
     Raises ModelError for a file that is no GGUF or won't load, and for a context beyond what the model was
     trained on: answers turn to noise there, and clamping would change the caller's token budget unseen.
@@ -90,28 +92,34 @@ def open_engine(path: Path, *, gpu_layers: int, context_tokens: int, threads: in
 
     log, _ = llama_log()
     log.clear()
-    on_gpu = gpu_layers != 0 and llama_cpp.llama_supports_gpu_offload()
+    on_gpu = loading.gpu_layers != 0 and llama_cpp.llama_supports_gpu_offload()
     try:
         llama = llama_cpp.Llama(
             str(path),
-            n_gpu_layers=gpu_layers,
-            n_ctx=context_tokens,
-            n_batch=GPU_BATCH if on_gpu else CPU_BATCH,
+            n_gpu_layers=loading.gpu_layers,
+            n_ctx=loading.context_tokens,
+            n_batch=loading.batch or (GPU_BATCH if on_gpu else CPU_BATCH),
             # Tokens/s here with one and two threads: generation 85 and 106, prompt 203 and 388.
-            n_threads=threads or physical_cores(),
-            n_threads_batch=threads or usable_cpus(),
+            n_threads=loading.threads or physical_cores(),
+            n_threads_batch=loading.prompt_threads or loading.threads or usable_cpus(),
+            flash_attn=loading.flash_attention,
+            type_k=CACHE_TYPES[loading.cache_type],
+            type_v=CACHE_TYPES[loading.cache_type],
+            use_mmap=loading.mmap,
             verbose=False,
         )
     except (ValueError, RuntimeError, OSError, TemplateError) as error:
         told = [line for line in "".join(log).splitlines() if re.search("error|failed", line)]
         raise ModelError(path, f"llama.cpp can't load it ({[*told, error][0]})", REMEDY) from error
     trained = llama_cpp.llama_model_n_ctx_train(llama.model)
-    if context_tokens > trained:
+    if loading.context_tokens > trained:
         llama.close()
         reason = f"{path.name} was trained on {trained}"
-        raise ModelError(f"{context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {trained} or less")
+        raise ModelError(
+            f"{loading.context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {trained} or less"
+        )
     layers = llama_cpp.llama_model_n_layer(llama.model) + 1  # llama.cpp counts the output layer as one
-    return Engine(llama, path.name, describe_offload(layers, gpu_layers, "".join(log)))
+    return Engine(llama, path.name, describe_offload(layers, loading.gpu_layers, "".join(log)))
 
 
 def count_weights(path: Path) -> int:

@@ -16,12 +16,13 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, Field, InstanceOf
 
-from chains.chat_template import ChatTemplate, read_chat_template, render_text, strip_control_tokens
-from chains.llama_engine import Engine, open_engine
-from chains.sampling import Tally, generate_pieces, json_grammar
-from chains.structured_output import build_structured
-from chains.text_filters import THINK_OPENS, cut_at_stop, split_reasoning
 from errors import ModelError
+from inference.chat_template import ChatTemplate, read_chat_template, render_text, strip_control_tokens
+from inference.engine import Engine, open_engine
+from inference.loading import DEFAULTS, Loading
+from inference.sampling import Tally, generate_pieces, json_grammar
+from inference.structured_output import build_structured
+from inference.text_filters import THINK_OPENS, cut_at_stop, split_reasoning
 
 OVERRIDES = ("temperature", "top_p", "max_tokens", "seed", "response_format")
 
@@ -208,19 +209,17 @@ def _says_something(chunk: ChatGenerationChunk) -> bool:
 def load_chat_model(
     path: Path,
     *,
-    gpu_layers: int = -1,
-    context_tokens: int = 4096,
-    threads: int = 0,
+    loading: Loading = DEFAULTS,
     temperature: float = 0.0,
     max_tokens: int = 256,
     seed: int = 0,
     stop: tuple[str, ...] = (),
 ) -> LlamaCppChat:
-    """Load weights without printing; -1 GPU layers are all, 0 threads are all physical cores.
+    """Load weights without printing.
 
     Raises ModelError for a file that won't load and for more context than the model was trained on.
     """
-    engine = open_engine(path, gpu_layers=gpu_layers, context_tokens=context_tokens, threads=threads)
+    engine = open_engine(path, loading)
     return LlamaCppChat(
         engine=engine,
         template=read_chat_template(engine.llama),

@@ -1,0 +1,70 @@
+"""Settings come in; the chat model that they name, open, goes out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+
+import models
+from inference.chat_model import load_chat_model
+from inference.engine import count_weights
+from inference.loading import Loading
+from inference.remote_model import estimate_tokens, remote_model
+from settings import ROOT, Settings
+
+# Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
+# seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
+SMALL_MODEL = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class ChatModel:
+    """A chat model, how many tokens its prompt and answer may have together, and how they are counted."""
+
+    llm: BaseChatModel
+    context_tokens: int
+    count_tokens: Callable[[list[BaseMessage]], int]
+    is_small: bool
+
+
+@contextmanager
+def open_model(settings: Settings) -> Iterator[ChatModel]:
+    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
+    if settings.model_url:
+        with remote_model(
+            settings.model_url,
+            settings.model,
+            key=settings.model_key.get_secret_value(),
+            temperature=settings.temperature,
+            max_tokens=settings.max_answer_tokens,
+            seed=settings.seed,
+        ) as remote:
+            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
+        return
+    llm = load_chat_model(
+        locate(settings),
+        loading=Loading(settings.gpu_layers, settings.context_tokens, settings.threads),
+        temperature=settings.temperature,
+        max_tokens=settings.max_answer_tokens,
+        seed=settings.seed,
+    )
+    try:
+        is_small = llm.engine.parameters < SMALL_MODEL
+        yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
+    finally:
+        llm.engine.close()
+
+
+def answer_style(settings: Settings) -> str:
+    """Return how answers are made: write, brief or quote, RAG_ANSWER_STYLE=auto resolved by the size of the model."""
+    if settings.answer_style != "auto":
+        return settings.answer_style
+    return "write" if settings.model_url or count_weights(locate(settings)) >= SMALL_MODEL else "quote"
+
+
+def locate(settings: Settings) -> Path:
+    """Return the verified GGUF file that the settings name."""
+    return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)

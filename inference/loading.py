@@ -1,0 +1,20 @@
+"""What can be chosen when a GGUF file is loaded goes in; one value that engine, planning and tuning share goes out."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How a model is loaded; what each choice costs and gains is in benchmarks/model.md."""
+
+    gpu_layers: int = -1  # -1: all
+    context_tokens: int = 4096  # prompt and answer together
+    threads: int = 0  # for generation; 0: all physical cores
+    prompt_threads: int = 0  # for reading prompts; 0: all processors
+    batch: int = 0  # prompt tokens at a time; 0: CPU_BATCH or GPU_BATCH
+    cache_type: str = "f16"  # of keys and values: f16, or q8_0, which needs flash attention
+    flash_attention: bool = False
+    mmap: bool = True
+
+
+DEFAULTS = Loading()
