@@ -3,6 +3,8 @@
 The entry script: the commands, and the only file that exits.
 """
 
+import startup  # noqa: F401, I001  (first: it puts off what a command does not need)
+
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any

@@ -39,6 +39,7 @@ CORE = {
     "models",
     "health",
     "privacy",
+    "startup",
     "harmless",
     "sentences",
     "words",
@@ -52,6 +53,7 @@ CORE = {
 MAY_IMPORT = {
     "errors": set(),
     "privacy": set(),
+    "startup": set(),
     "harmless": set(),
     "sentences": set(),
     "words": set(),
