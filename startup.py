@@ -1,4 +1,4 @@
-"""Importing this module puts off what a short-lived command would load or do for nothing; the entry script does so first.
+"""Importing this module puts off what a short command would load or do for nothing; the entry script does so first.
 
 Of some 4 s of processor time that `ask` took, these were 1.3 (benchmarks/model.md, "From the shell"). Nothing is left
 out: what is put off is loaded when somebody asks for it.
@@ -16,7 +16,7 @@ gc.set_threshold(100_000, 50, 100)
 
 
 def put_off_package(name: str) -> None:
-    """Let modules below an inner package be imported without running the package's own file until a name of it is asked for."""
+    """Let modules below an inner package be imported; its own file runs once a name of it is asked for."""
     spec = importlib.util.find_spec(name)
     if name in sys.modules or spec is None or spec.loader is None:
         return
