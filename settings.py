@@ -144,7 +144,8 @@ class Settings(BaseSettings):
     model_key: SecretStr = Field(SecretStr(""), description="API key of that server, if it wants one.")
     adapter: str = Field(
         "",
-        description="LoRA adapter of that model: a GGUF file's path or hub:OWNER/REPO/FILE.gguf[@REVISION]. Empty: none.",
+        description="LoRA adapter of that model: a GGUF file's path, or hub:OWNER/REPO/FILE.gguf[@REVISION]. "
+        "Empty: none.",
     )
     adapter_scale: float = Field(1.0, ge=0, le=10, description="How much of the adapter is added: 0 nothing, 1 all.")
     adapter_sha256: str = Field(
