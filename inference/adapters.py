@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[dict[str, Any], tuple[Tensor, ...]]:
 
 
 def _misfit(llama: "Llama", entries: dict[str, Any], tensors: tuple[Tensor, ...]) -> str:
-    """Say why an adapter can't be this model's; llama.cpp, which reads it after that, ends the process over odd entries."""
+    """Say why an adapter can't be this model's, before llama.cpp, which ends the process over odd entries, reads it."""
     kind, architecture = entries.get("general.type"), llama.metadata.get("general.architecture")
     if kind != "adapter" or entries.get("adapter.type") != "lora" or not tensors:
         return f"it is no LoRA adapter but of the type {kind}"
