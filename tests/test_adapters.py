@@ -28,16 +28,16 @@ Logits = np.ndarray[Any, np.dtype[np.float32]]
 def write(path: Path, **changed: Any) -> Path:
     """Write an adapter of rank 4 for the packaged model's first query projection; `changed` spoils it."""
     made = {"architecture": "llama", "type": "adapter", "tensor": "blk.0.attn_q.weight", "inputs": HIDDEN}
-    made |= {"size": 0.1, "alpha": 8.0, "base": ""} | changed
+    made |= {"size": 0.1, "alpha": 8.0, "base": "", "numbers": np.float32} | changed
     writer, random = gguf.GGUFWriter(path, made["architecture"]), np.random.default_rng(0)
-    writer.add_type(made["type"])
+    (writer.add_string if isinstance(made["type"], str) else writer.add_uint32)("general.type", made["type"])
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", made["alpha"])
     if made["base"]:
         writer.add_string(BASE, made["base"])
     a, b = random.normal(size=(4, made["inputs"])), made["size"] * random.normal(size=(HIDDEN, 4))
     for name, matrix in (("lora_a", a), ("lora_b", b)):
-        writer.add_tensor(f"{made['tensor']}.{name}", matrix.astype(np.float32))
+        writer.add_tensor(f"{made['tensor']}.{name}", matrix.astype(made["numbers"]))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -88,6 +88,8 @@ def test_an_adapter_adds_what_the_formula_says(engine: Engine, plain: Logits, tm
         ({"architecture": "qwen2"}, "for the architecture qwen2, and the model's is llama"),
         ({"inputs": 512}, "incorrect shape"),
         ({"tensor": "blk.77.attn_q.weight"}, "does not exist in base model"),
+        ({"type": 7}, "of the type 7"),  # ends the process in llama.cpp 0.3.36, as the next does
+        ({"numbers": np.int32}, "of other types than BF16, F16, F32"),
         ({"base": "0" * 64}, "made for the weights 000"),
     ],
 )
