@@ -69,18 +69,16 @@ def read_offload(log: str, asked: int) -> Offload:
     """Read where layers and buffers went from llama.cpp's log of one loading, the debug level included."""
     layers = Counter(ASSIGNED.findall(log))
     devices = {CPU: None} | dict.fromkeys([*USING.findall(log), *layers])
-    sizes: Counter[tuple[str, str]] = Counter()
-    compute: dict[str, int] = {}
+    buffers: Counter[tuple[str, str]] = Counter()
     for name, kind, mebibytes in BUFFER.findall(log):
-        # Buffers are called after their device: CUDA0, Metal_Mapped, RPC0[…]. CUDA_Host is memory of the CPU.
-        owner = next((d for d in devices if name.startswith(d)), CPU)
         size = int(float(mebibytes) * 2**20)
-        if kind == "compute":  # measured again when the graph changes: the last one counts
-            compute[name] = size
-        else:
-            sizes[owner, WHAT[kind]] += size
-    for name, size in compute.items():
-        sizes[next((d for d in devices if name.startswith(d)), CPU), "compute"] += size
+        # To compute in, one is measured again when the graph changes: the last counts. Others come one by one.
+        buffers[name, kind] = size if kind == "compute" else buffers[name, kind] + size
+    sizes: Counter[tuple[str, str]] = Counter()
+    for (name, kind), size in buffers.items():
+        # A buffer is called after its device: CUDA0, MTL0_Mapped, RPC0[…]. CUDA_Host is memory of the CPU.
+        owner = max((device for device in devices if name.startswith(device)), key=len, default=CPU)
+        sizes[owner, WHAT[kind]] += size
     shares = (
         Share(d, layers[d], *(sizes[d, kind] for kind in ("weights", "cache", "compute")))
         for d in devices
