@@ -9,9 +9,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 import models
+from errors import ModelError
 from inference.chat_model import load_chat_model
 from inference.engine import count_weights
 from inference.loading import Loading
+from inference.offload import Offload
 from inference.remote_model import estimate_tokens, remote_model
 from settings import ROOT, Settings
 
@@ -31,9 +33,15 @@ class ChatModel:
 
 
 @contextmanager
-def open_model(settings: Settings) -> Iterator[ChatModel]:
-    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
+def open_model(settings: Settings, tell: Callable[[str], None] | None = None) -> Iterator[ChatModel]:
+    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names.
+
+    `tell` is given what was asked of the GPU and did not happen.
+    """
     if settings.model_url:
+        if settings.adapter:
+            reason = "RAG_MODEL_URL names a server, which has to load it itself"
+            raise ModelError(f"RAG_ADAPTER={settings.adapter}", reason, "Unset one of the two")
         with remote_model(
             settings.model_url,
             settings.model,
@@ -46,12 +54,21 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
         return
     llm = load_chat_model(
         locate(settings),
-        loading=Loading(settings.gpu_layers, settings.context_tokens, settings.threads, queue=settings.queue),
+        loading=Loading(
+            settings.gpu_layers,
+            settings.context_tokens,
+            settings.threads,
+            queue=settings.queue,
+            adapter=locate_adapter(settings),
+            adapter_scale=settings.adapter_scale,
+        ),
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,
     )
     try:
+        if tell and (short := offload_shortfall(settings, llm.engine.offload)):
+            tell(short)
         is_small = llm.engine.parameters < SMALL_MODEL
         yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
     finally:
@@ -68,3 +85,17 @@ def answer_style(settings: Settings) -> str:
 def locate(settings: Settings) -> Path:
     """Return the verified GGUF file that the settings name."""
     return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+
+
+def locate_adapter(settings: Settings) -> Path | None:
+    """Return the LoRA adapter that the settings name, its hash checked where they give one."""
+    if not settings.adapter:
+        return None
+    if not (settings.adapter.startswith(models.HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
+        raise ModelError(settings.adapter, "no such adapter file", "Set RAG_ADAPTER to a GGUF file's path")
+    return models.locate_weights(settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline)
+
+
+def offload_shortfall(settings: Settings, offload: Offload) -> str:
+    """Say what RAG_GPU_LAYERS asks for and did not happen; nothing where it is not set."""
+    return offload.shortfall if "gpu_layers" in settings.model_fields_set else ""

@@ -29,6 +29,7 @@ from terminal import (
     print_sources,
     progress,
     read_line,
+    say,
     short,
     show_answer,
 )
@@ -118,7 +119,7 @@ def ask(
         return
     if not as_json:
         whole.tell_of_all(question)
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
         asked = Asked(settings, index, settings.top_k, where)
         seen = explaining.start(asked, explain or bool(expect))
         answer = show_answer(chain, question, (), quiet=as_json, trace=seen)
@@ -146,7 +147,7 @@ def chat(
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
         out.print("Ask away. /sources, /reset, /quit; Ctrl-C stops an answer.")
         while (line := read_line()) != "/quit":
             try:

@@ -142,6 +142,15 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080/v1, that runs RAG_MODEL instead of this process. Empty: none.",
     )
     model_key: SecretStr = Field(SecretStr(""), description="API key of that server, if it wants one.")
+    adapter: str = Field(
+        "",
+        description="LoRA adapter of that model: a GGUF file's path, or hub:OWNER/REPO/FILE.gguf[@REVISION]. "
+        "Empty: none.",
+    )
+    adapter_scale: float = Field(1.0, ge=0, le=10, description="How much of the adapter is added: 0 nothing, 1 all.")
+    adapter_sha256: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="Expected SHA-256 of the adapter (hex). Empty: not checked."
+    )
     gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
