@@ -46,7 +46,9 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
         return
     llm = load_chat_model(
         locate(settings),
-        loading=Loading(settings.gpu_layers, settings.context_tokens, settings.threads),
+        loading=Loading(
+            settings.gpu_layers, settings.context_tokens, settings.threads, states_mb=settings.states_mb
+        ),
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,

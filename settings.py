@@ -145,6 +145,12 @@ class Settings(BaseSettings):
     gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
+    states_mb: int = Field(
+        256,
+        ge=0,
+        description="Memory in which the model keeps what it has read of earlier prompts, in megabytes, so that users in "
+        "turn do not make it read them again. 0: it keeps the last one only.",
+    )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
     temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")
     seed: int = Field(0, ge=0, description="Random seed; matters above temperature 0.")

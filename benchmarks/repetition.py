@@ -27,7 +27,7 @@ from chains.retrieval_qa import show_passages
 from inference import repetition
 from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.loading import Loading
-from inference.sampling import evaluate_prompt
+from inference.prefix import evaluate_prompt
 from prompts import load_prompt
 from searching import build_evidence, build_rewriter
 from settings import ROOT, load_settings

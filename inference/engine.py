@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from errors import ModelError
 from inference.loading import Loading
+from inference.prefix import State
 
 if TYPE_CHECKING:
     from llama_cpp import Llama
 
 # Prompt tokens/s by n_batch (SmolLM2-135M Q4_1, 1,800 tokens, 2 CPU cores): 64: 403, 128: 412, 256: 407,
 # 512: 388, 1024: 394, 2048: 393. Flat on a CPU, where a small batch loses less of the reused prefix (see
-# inference/sampling.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
+# inference/prefix.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
 CPU_BATCH, GPU_BATCH = 64, 512
 CACHE_TYPES = {"f16": 1, "q8_0": 8}  # their numbers in ggml
 # Only for the thread that already holds the model: a stream left open in a notebook ends in an error, not a
@@ -40,6 +41,8 @@ class Engine:
     lock: threading.Lock = field(default_factory=threading.Lock)
     owner: int = 0  # the thread that began the present stream
     prompt_size: int = 0  # tokens of the last prompt
+    states: list[State] = field(default_factory=list)  # of earlier prompts, the last used last
+    states_bytes: int = 0  # that they may have together
     worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "llama"))
 
     @contextlib.contextmanager
@@ -119,7 +122,8 @@ def open_engine(path: Path, loading: Loading) -> Engine:
             f"{loading.context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {trained} or less"
         )
     layers = llama_cpp.llama_model_n_layer(llama.model) + 1  # llama.cpp counts the output layer as one
-    return Engine(llama, path.name, describe_offload(layers, loading.gpu_layers, "".join(log)))
+    offload = describe_offload(layers, loading.gpu_layers, "".join(log))
+    return Engine(llama, path.name, offload, states_bytes=loading.states_mb * 1_000_000)
 
 
 def count_weights(path: Path) -> int:

@@ -15,6 +15,7 @@ class Loading:
     cache_type: str = "f16"  # of keys and values: f16, or q8_0, which needs flash attention
     flash_attention: bool = False
     mmap: bool = True
+    states_mb: int = 256  # of memory for the KV states of earlier prompts (inference/prefix.py); 0: none are kept
 
 
 DEFAULTS = Loading()
