@@ -3,6 +3,7 @@
 store/
   lock              held by whoever changes the index
   CURRENT           the name of the generation in use
+  secret            by which the model's passages are fenced (chains/fences.py)
   0001/             a generation: all that one embedder and one way of cutting made
     lock              held by every process that uses it: shared to search, alone to change it
     catalog.sqlite    sources, chunks, vectors, keywords: the truth
