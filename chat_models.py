@@ -46,9 +46,7 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
         return
     llm = load_chat_model(
         locate(settings),
-        loading=Loading(
-            settings.gpu_layers, settings.context_tokens, settings.threads, states_mb=settings.states_mb
-        ),
+        loading=Loading(settings.gpu_layers, settings.context_tokens, settings.threads, states_mb=settings.states_mb),
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,

@@ -35,9 +35,10 @@ from loaders.embeddings import (
 )
 from loaders.filters import Filter
 from loaders.formats.reading import Reading
-from loaders.generations import current, open_store, recorded_backend
+from loaders.generations import open_store, recorded_backend
 from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
+from loaders.pointer import current
 from loaders.secret import read_secret
 from loaders.store import Store
 from prompts import load_prompt

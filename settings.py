@@ -210,6 +210,11 @@ class Settings(BaseSettings):
     expand_below: float = Field(
         0.5, ge=-1, le=1, description="expand: cosine of the nearest passage under which a question finds little."
     )
+    answer_cache: bool = Field(
+        True,
+        description="true: the answer to a question asked before, over an unchanged index and with the same settings, is "
+        "given again at once; the index directory keeps 500. false: none is kept, and those that are are deleted.",
+    )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")
 

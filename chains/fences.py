@@ -4,7 +4,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 
-Fence = Callable[[str], str]  # a passage's heading and text, as the model reads them → what marks their beginning and end
+Fence = Callable[[str], str]  # a passage's heading and text → what marks its beginning and end
 
 
 def build_fence(key: bytes) -> Fence:

@@ -5,16 +5,16 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-SECRET = "secret"  # the file's name
+NAME = "secret"  # of the file
 LENGTH = 32  # bytes
 
 
 def read_secret(directory: Path) -> bytes:
     """Return the 32 random bytes that belong to an index directory; new ones each time where it can't be written."""
-    path = directory / SECRET
+    path = directory / NAME
     with suppress(OSError):
         if not path.exists():
-            draft = directory / f"{SECRET}.{os.getpid()}-{secrets.token_hex(4)}"
+            draft = directory / f"{NAME}.{os.getpid()}-{secrets.token_hex(4)}"
             with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
                 stream.write(secrets.token_bytes(LENGTH))
             with suppress(FileExistsError):
