@@ -33,11 +33,8 @@ def key_of(settings: Settings, question: str, history: "Sequence[Turn]" = (), wh
     """
     if not settings.answer_cache or (settings.model_url and settings.answer_style != "quote"):
         return ""
-    asked = [
-        question,
-        [[turn["question"], turn["answer"]] for turn in history],
-        where and [repr(where), str(Path.cwd())],
-    ]
+    turns = [[turn["question"], turn["answer"]] for turn in history]
+    asked = [question, turns, where and [repr(where), str(Path.cwd())]]
     packages = Path(sysconfig.get_paths()["purelib"]).stat().st_mtime_ns  # changes with every installation
     parts = [asked, settings.model_dump_json(), sys.version, packages, list(_files(settings))]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -45,11 +42,9 @@ def key_of(settings: Settings, question: str, history: "Sequence[Turn]" = (), wh
 
 def _files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     """Yield (path, bytes, time of the last change) of each file of this program, and of those that settings name."""
-    named = (
-        ROOT / Path(value).expanduser() for value in settings.model_dump().values() if value and type(value) is str
-    )
+    texts = (value for value in settings.model_dump().values() if value and isinstance(value, str))
     paths = [path for pattern in OURS for path in ROOT.glob(pattern)]
-    for path in named:
+    for path in (ROOT / Path(text).expanduser() for text in texts):
         paths += [path, *path.glob("**/*")]
     for path in sorted(paths):
         with suppress(OSError):  # most values of settings name no file, and some could not

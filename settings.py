@@ -148,8 +148,8 @@ class Settings(BaseSettings):
     states_mb: int = Field(
         256,
         ge=0,
-        description="Memory in which the model keeps what it has read of earlier prompts, in megabytes, so that users in "
-        "turn do not make it read them again. 0: it keeps the last one only.",
+        description="Megabytes of memory for what the model has read of earlier prompts, so that it need not read them "
+        "again when users take turns. 0: it remembers the last one only.",
     )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
     temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")
@@ -212,8 +212,8 @@ class Settings(BaseSettings):
     )
     answer_cache: bool = Field(
         True,
-        description="true: the answer to a question asked before, over an unchanged index and with the same settings, is "
-        "given again at once; the index directory keeps 500. false: none is kept, and those that are are deleted.",
+        description="true: a question asked before, over the same index and with the same settings, gets the answer of "
+        "then at once; the index directory keeps 500. false: none is kept, and those that were are deleted.",
     )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")

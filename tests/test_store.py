@@ -22,6 +22,7 @@ from loaders.checkup import catalog_damage, examine, keyword_damage, vector_dama
 from loaders.embeddings import EmbedderIdentity
 from loaders.entries import Entry
 from loaders.generations import forget_earlier, generations, open_new_generation, open_store, use_earlier
+from loaders.pointer import current
 from loaders.store import Store, Vectors
 
 IDS = [f"id {n}" for n in range(40)]
