@@ -41,10 +41,13 @@ def key_of(settings: Settings, question: str, history: "Sequence[Turn]" = (), wh
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, int, int]]:
-    """Yield (path, bytes, time of the last change) of each file of this program, and of those that settings name."""
+    """Yield (path, bytes, time of the last change) of this program's files, and of those that settings name.
+
+    For models named hub:… these are the records of what was fetched.
+    """
     texts = (value for value in settings.model_dump().values() if value and isinstance(value, str))
     paths = [path for pattern in OURS for path in ROOT.glob(pattern)]
-    for path in (ROOT / Path(text).expanduser() for text in texts):
+    for path in (settings.cache / "hub", *(ROOT / Path(text).expanduser() for text in texts)):
         paths += [path, *path.glob("**/*")]
     for path in sorted(paths):
         with suppress(OSError):  # most values of settings name no file, and some could not
