@@ -43,10 +43,10 @@ def key_of(settings: Settings, question: str, history: "Sequence[Turn]" = (), wh
 def _files(settings: Settings) -> Iterator[tuple[str, int, int]]:
     """Yield (path, bytes, time of the last change) of this program's files, and of those that settings name.
 
-    For models named hub:… these are the records of what was fetched.
+    For models named hub:… these are the records of what was fetched. How the chat model is run is among them, too.
     """
     texts = (value for value in settings.model_dump().values() if value and isinstance(value, str))
-    paths = [path for pattern in OURS for path in ROOT.glob(pattern)]
+    paths = [*settings.cache.glob("tuned-*"), *(path for pattern in OURS for path in ROOT.glob(pattern))]
     for path in (settings.cache / "hub", *(ROOT / Path(text).expanduser() for text in texts)):
         paths += [path, *path.glob("**/*")]
     for path in sorted(paths):
