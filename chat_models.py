@@ -59,6 +59,7 @@ def open_model(settings: Settings, tell: Callable[[str], None] | None = None) ->
             settings.context_tokens,
             settings.threads,
             queue=settings.queue,
+            states_mb=settings.states_mb,
             adapter=locate_adapter(settings),
             adapter_scale=settings.adapter_scale,
         ),

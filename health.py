@@ -15,7 +15,7 @@ from errors import RagError, StoreError
 from inference.chat_model import LlamaCppChat
 from loaders.checkup import TRUTH
 from loaders.checkup import examine as examine_generation
-from loaders.generations import current
+from loaders.pointer import current
 from settings import ROOT, Settings
 
 PACKAGES = (

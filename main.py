@@ -32,6 +32,7 @@ from terminal import (
     say,
     short,
     show_answer,
+    show_checked,
 )
 
 if TYPE_CHECKING:
@@ -102,13 +103,12 @@ def ask(
     explain: Explain = False,
     expect: Expect = None,
     every: Annotated[bool, typer.Option("--all", help="Read every document, to count, list or compare them.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Answer anew, whatever was answered before.")] = False,
     as_json: Json = False,
 ) -> None:
     """Answer a question, with numbered sources."""
-    import explaining
-    import pipeline
-    from chains.rag import check_question
-    from remedies import Asked
+    import remembering
+    from chains.queries import check_question
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
@@ -119,16 +119,33 @@ def ask(
         return
     if not as_json:
         whole.tell_of_all(question)
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
-        asked = Asked(settings, index, settings.top_k, where)
-        seen = explaining.start(asked, explain or bool(expect))
-        answer = show_answer(chain, question, (), quiet=as_json, trace=seen)
-        explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
+    key, explanation = remembering.key_of(settings, question, (), where), None
+    answer = None if fresh or explain or expect else remembering.recall(settings, key)
+    if answer is None:
+        told = list(expect or ()) if explain or expect else None
+        answer, explanation = _answer(settings, question, where, key, told, quiet=as_json)
+    elif not as_json:
+        show_checked(answer)
     if as_json:
         print_json(answer, explanation)
     else:
         print_sources(answer)
         print_explanation(explanation)
+
+
+def _answer(settings: Any, question: str, where: Any, key: str, expect: list[str] | None, *, quiet: bool) -> Any:
+    """Return what the whole chain answers, which is remembered, and with `expect` the explanation of its search."""
+    import explaining
+    import pipeline
+    import remembering
+    from remedies import Asked
+
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
+        asked = Asked(settings, index, settings.top_k, where)
+        seen = explaining.start(asked, expect is not None)
+        answer = show_answer(chain, question, (), quiet=quiet, trace=seen)
+        remembering.remember(index.store.directory, key, answer)
+        return answer, None if expect is None else explaining.explain(asked, seen, expect)
 
 
 @app.command()
@@ -142,7 +159,8 @@ def chat(
 ) -> None:
     """Hold a conversation; /sources, /reset and /quit inside it, Ctrl-C stops an answer."""
     import pipeline
-    from chains.rag import check_question
+    import remembering
+    from chains.queries import check_question
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
@@ -160,9 +178,13 @@ def chat(
                     log.print("There are /sources, /reset and /quit.")
                 elif line:
                     question = check_question(line, settings.max_question_characters)
-                    answer = show_answer(
-                        chain, question, history[-settings.history_turns :] if settings.history_turns else ()
-                    )
+                    turns = history[-settings.history_turns :] if settings.history_turns else []
+                    key = remembering.key_of(settings, question, turns, where)
+                    if answer := remembering.recall(settings, key):
+                        show_checked(answer)
+                    else:
+                        answer = show_answer(chain, question, turns)
+                        remembering.remember(index.store.directory, key, answer)
                     history.append({"question": question, "answer": answer.answer})
             except KeyboardInterrupt:
                 log.print("(stopped)")
@@ -188,7 +210,7 @@ def search(
     import explaining
     import pipeline
     import searching
-    from chains.rag import check_question
+    from chains.queries import check_question
     from remedies import Asked
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)

@@ -19,6 +19,7 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 import models
 from chains.corrections import correct, load_corrections
 from chains.evidence import show_best_sentence
+from chains.fences import build_fence
 from chains.groundedness import Entails, entailment, support
 from chains.post_filter import check
 from chains.rag import build_rag
@@ -34,9 +35,11 @@ from loaders.embeddings import (
 )
 from loaders.filters import Filter
 from loaders.formats.reading import Reading
-from loaders.generations import current, open_store, recorded_backend
+from loaders.generations import open_store, recorded_backend
 from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
+from loaders.pointer import current
+from loaders.secret import read_secret
 from loaders.store import Store
 from prompts import load_prompt
 from searching import Index, Search, build_evidence, build_rewriter
@@ -150,6 +153,7 @@ def open_chain(
             count_tokens=model.count_tokens,
             search_key="queries",
             show=show_best_sentence if brief else None,
+            fence=build_fence(read_secret(settings.store)),
             datamark=settings.datamark,
             is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
         )

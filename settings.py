@@ -157,6 +157,12 @@ class Settings(BaseSettings):
     queue: int = Field(
         32, ge=1, le=10_000, description="Requests that may wait for the model; the next is told when to come again."
     )
+    states_mb: int = Field(
+        256,
+        ge=0,
+        description="Megabytes of memory for what the model has read of earlier prompts, so that it need not read them "
+        "again when users take turns. 0: it remembers the last one only.",
+    )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
     temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")
     seed: int = Field(0, ge=0, description="Random seed; matters above temperature 0.")
@@ -215,6 +221,11 @@ class Settings(BaseSettings):
     )
     expand_below: float = Field(
         0.5, ge=-1, le=1, description="expand: cosine of the nearest passage under which a question finds little."
+    )
+    answer_cache: bool = Field(
+        True,
+        description="true: a question asked before, over the same index and with the same settings, gets the answer of "
+        "then at once; the index directory keeps 500. false: none is kept, and those that were are deleted.",
     )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")

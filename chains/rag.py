@@ -11,10 +11,9 @@ from chains.answers import Answer
 from chains.citing import source_of
 from chains.evidence import best_sentence
 from chains.post_filter import Checked
-from chains.queries import Query, Turn, normalise
+from chains.queries import Query, Turn
 from chains.sufficiency import sufficiency
 from chains.trace import Trace
-from errors import QuestionError
 
 
 def build_rag(
@@ -53,17 +52,6 @@ def build_rag(
         | qa
         | RunnablePassthrough.assign(answer=RunnableLambda(finish, name="check"))
     )
-
-
-def check_question(question: str, longest: int) -> str:
-    """Return the question, normalised; raise QuestionError when it is blank or longer than `longest` characters."""
-    question = normalise(question)
-    if not question:
-        raise QuestionError("the question", "it is empty", "ask something")
-    if len(question) > longest:
-        remedy = "shorten it, or raise RAG_MAX_QUESTION_CHARACTERS"
-        raise QuestionError(f"{question[:40]}…", f"it has {len(question)} characters, {longest} are allowed", remedy)
-    return question
 
 
 def stream_answer(

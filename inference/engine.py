@@ -3,7 +3,7 @@
 import os
 import re
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from inference.adapters import Adapter, attach_adapter
 from inference.llama_log import llama_log
 from inference.loading import Loading
 from inference.offload import Offload, read_offload
+from inference.prefix import State
 from inference.turns import Turns
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # Prompt tokens/s by n_batch (SmolLM2-135M Q4_1, 1,800 tokens, 2 CPU cores): 64: 403, 128: 412, 256: 407,
 # 512: 388, 1024: 394, 2048: 393. Flat on a CPU, where a small batch loses less of the reused prefix (see
-# inference/sampling.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
+# inference/prefix.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
 CPU_BATCH, GPU_BATCH = 64, 512
 CACHE_TYPES = {"f16": 1, "q8_0": 8}  # their numbers in ggml
 REMEDY = "Download the file again, or choose another"
@@ -35,6 +36,8 @@ class Engine:
     turns: Turns
     adapter: Adapter | None = None
     prompt_size: int = 0  # tokens of the last prompt
+    states: list[State] = field(default_factory=list)  # of earlier prompts, the last used last
+    states_bytes: int = 0  # that they may have together
 
     def turn(self, cost: int, who: str = "") -> AbstractContextManager[None]:
         """Hold the context for one completion of `cost` tokens at most; `who` is the user, or the conversation."""
@@ -109,7 +112,7 @@ def open_engine(path: Path, loading: Loading) -> Engine:
         except ModelError:
             llama.close()
             raise
-    return Engine(llama, path.name, offload, Turns(loading.queue), adapter)
+    return Engine(llama, path.name, offload, Turns(loading.queue), adapter, states_bytes=loading.states_mb * 1_000_000)
 
 
 def count_weights(path: Path) -> int:

@@ -19,6 +19,7 @@ class Loading:
     queue: int = 32  # completions that may wait for the model
     adapter: Path | None = None  # a LoRA adapter's GGUF file
     adapter_scale: float = 1.0
+    states_mb: int = 256  # of memory for the KV states of earlier prompts (inference/prefix.py); 0: none are kept
 
 
 DEFAULTS = Loading()

@@ -124,6 +124,7 @@ def test_what_was_asked_before_does_not_change_a_greedy_answer(model: LlamaCppCh
     fresh = []
     for prompt in prompts:
         model.engine.prompt_size = 0
+        model.engine.states.clear()
         fresh.append(model.invoke(prompt, max_tokens=16).content)
     for index in (0, 1, 1, 4, 3, 0, 2, 3):
         assert model.invoke(prompts[index], max_tokens=16).content == fresh[index]
