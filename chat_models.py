@@ -13,6 +13,7 @@ from inference.chat_model import load_chat_model
 from inference.engine import count_weights
 from inference.loading import Loading
 from inference.remote_model import estimate_tokens, remote_model
+from inference.tuning import tune
 from settings import ROOT, Settings
 
 # Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
@@ -44,9 +45,12 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
         ) as remote:
             yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
         return
+    path, loading = locate(settings), Loading(settings.gpu_layers, settings.context_tokens, settings.threads)
+    if settings.tune:
+        path, loading = tune(path, loading, settings.cache)
     llm = load_chat_model(
-        locate(settings),
-        loading=Loading(settings.gpu_layers, settings.context_tokens, settings.threads),
+        path,
+        loading=loading,
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,
