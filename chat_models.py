@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
@@ -15,6 +15,7 @@ from inference.engine import count_weights
 from inference.loading import Loading
 from inference.offload import Offload
 from inference.remote_model import estimate_tokens, remote_model
+from inference.tuning import tune
 from settings import ROOT, Settings
 
 # Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
@@ -52,12 +53,13 @@ def open_model(settings: Settings, tell: Callable[[str], None] | None = None) ->
         ) as remote:
             yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
         return
+    path, loading = locate(settings), Loading(settings.gpu_layers, settings.context_tokens, settings.threads)
+    if settings.tune:
+        path, loading = tune(path, loading, settings.cache, requantised=not settings.adapter)
     llm = load_chat_model(
-        locate(settings),
-        loading=Loading(
-            settings.gpu_layers,
-            settings.context_tokens,
-            settings.threads,
+        path,
+        loading=replace(
+            loading,
             queue=settings.queue,
             states_mb=settings.states_mb,
             adapter=locate_adapter(settings),

@@ -49,7 +49,8 @@ class Settings(BaseSettings):
     )
     cache: Annotated[Path, AfterValidator(_under_root)] = Field(
         Path("~/.cache/groundwork"),
-        description="Directory of what is made once from a model: the onnx-int8 file and its measured speed.",
+        description="Directory of what is made once from a model: the embedder's onnx-int8 file, the chat model's "
+        "q8_0 file, and what was measured of both.",
     )
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
@@ -162,6 +163,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Megabytes of memory for what the model has read of earlier prompts, so that it need not read them "
         "again when users take turns. 0: it remembers the last one only.",
+    )
+    tune: bool = Field(
+        True,
+        description="true: the first start measures how the model runs fastest on this CPU, some 10 s, and RAG_CACHE "
+        "remembers it; a file under 1 GB may be copied there as q8_0, which loses nothing. false: it runs as it is.",
     )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
     temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")
