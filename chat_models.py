@@ -67,4 +67,6 @@ def answer_style(settings: Settings) -> str:
 
 def locate(settings: Settings) -> Path:
     """Return the verified GGUF file that the settings name."""
-    return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+    return models.locate_weights(
+        settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline, cache=settings.cache
+    )

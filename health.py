@@ -8,14 +8,14 @@ from typing import Any
 
 import chat_models
 import ingestion
-import models
 import pipeline
 from errors import RagError, StoreError
+from hashes import known_sha256
 from inference.chat_model import LlamaCppChat, offload_report
 from loaders.checkup import TRUTH
 from loaders.checkup import examine as examine_generation
 from loaders.generations import current
-from settings import ROOT, Settings
+from settings import Settings
 
 PACKAGES = (
     "langchain",
@@ -83,10 +83,10 @@ def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
     with chat_models.open_model(settings) as model:
         if not isinstance(model.llm, LlamaCppChat):
             return {"name": settings.model, "server": settings.model_url, "note": "asked for nothing: it may be off"}
-        path = models.locate_weights(settings.model, base=ROOT, offline=settings.offline)
+        path = chat_models.locate(settings)
         return {
             "path": str(path),
-            "sha256": models.file_sha256(path),
+            "sha256": known_sha256(path, settings.cache),
             "gpu_offload_compiled_in": bool(llama_cpp.llama_supports_gpu_offload()),
             "offload": offload_report(model.llm),
             "context_tokens": model.context_tokens,

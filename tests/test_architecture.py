@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("chains", "evaluation", "inference", "loaders", "prompts", "surveys", "training")
+PACKAGES = ("chains", "evaluation", "hub", "inference", "loaders", "prompts", "surveys", "training")
 TOP = sorted(path.stem for path in ROOT.glob("*.py"))
 OURS = {*PACKAGES, *TOP}
 FILES = sorted([*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).glob("**/*.py"))])
@@ -40,9 +40,11 @@ CORE = {
     "health",
     "privacy",
     "harmless",
+    "hashes",
     "sentences",
     "words",
 } | {
+    "hub",
     "loaders",
     "chains",
     "inference",
@@ -53,10 +55,12 @@ MAY_IMPORT = {
     "errors": set(),
     "privacy": set(),
     "harmless": set(),
+    "hashes": set(),
+    "hub": {"errors", "hashes"},
     "sentences": set(),
     "words": set(),
     "settings": {"privacy", "errors"},
-    "models": {"errors"},
+    "models": {"errors", "hashes", "hub"},
     "loaders": {"errors", "privacy", "sentences", "words"},
     "chains": {"errors", "privacy", "harmless", "sentences", "words"},
     "inference": {"errors", "privacy", "harmless"},
@@ -79,7 +83,7 @@ MAY_IMPORT = {
         "words",
     },
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
-    "health": {"ingestion", "pipeline", "chat_models", "inference", "loaders", "models", "settings", "errors"},
+    "health": {"ingestion", "pipeline", "chat_models", "inference", "loaders", "hashes", "settings", "errors"},
     "evaluation": {
         "ingestion",
         "pipeline",
@@ -88,7 +92,7 @@ MAY_IMPORT = {
         "searching",
         "loaders",
         "chains",
-        "models",
+        "hashes",
         "settings",
         "errors",
         "prompts",
