@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import capacity
 import evaluations
 import experiments
 import whole
@@ -45,6 +46,7 @@ app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
 app.add_typer(evaluations.evaluate_app, name="evaluate")
 app.add_typer(experiments.train_app, name="train")
+app.add_typer(capacity.models_app, name="models")
 
 
 @app.command()

