@@ -38,16 +38,18 @@ def models_get(name: Name, as_json: Json = False) -> None:
     """Download a model, or its newest revision, from the hub; what is here already is not fetched again."""
     from hub.downloads import fetch, look_up
     from hub.names import parse_name
+    from inventory import describe
 
     settings = _settings()
     offer = look_up(parse_name(name))
     if not as_json:
-        say(f"{offer.size / 1e6:.0f} MB, licence: {offer.licence or 'its card names none'}, commit {offer.commit}")
+        say(f"{offer.size / 1e6:.0f} MB, licence: {offer.licence or 'not on its card'}, commit {offer.commit}")
     record = fetch(offer, settings.cache, quiet=as_json)
+    model = asdict(describe(record))
     if as_json:
-        print_json(record)
+        print_json(model | {"files": record.files})
     else:
-        out.print("\n".join(f"{sha256}  {file}" for file, sha256 in record.files.items()), markup=False)
+        print_models([model])
 
 
 @models_app.command("remove")

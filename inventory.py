@@ -36,7 +36,7 @@ def list_models(used: Mapping[str, str], cache: Path, base: Path) -> list[Model]
     """
     found = [_packaged(name, cache) for name, model in PACKAGED.items() if importlib.util.find_spec(model.module)]
     fetched = records(cache)
-    found += map(_fetched, [*fetched, *unrecorded(fetched)])
+    found += map(describe, [*fetched, *unrecorded(fetched)])
     for name in dict.fromkeys(used.values()):
         path = base / Path(name).expanduser()
         if name and name not in PACKAGED and not name.startswith(HUB) and (path.is_file() or _weights(path)):
@@ -56,7 +56,8 @@ def _packaged(name: str, cache: Path) -> Model:
     return Model(name, about.kind, path, size, about.sha256, about.licence, "", (), note)
 
 
-def _fetched(record: Record) -> Model:
+def describe(record: Record) -> Model:
+    """Return what is known of a model that was fetched; its own files tell what the hub did not."""
     weights = [file for file in record.files if file.endswith((".gguf", ".safetensors"))]
     note = "" if record.is_whole else f"files are missing: python main.py models get {record.name}"
     size = sum(Path(file).stat().st_size for file in record.files if Path(file).exists())

@@ -304,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.print(str(error), markup=False)
     else:
         if status == INTERRUPTED:
-            log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
+            log.print("Stopped. What was indexed or fetched is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
 

@@ -130,7 +130,7 @@ def _download(offer: Offer, file: HubFile, *, quiet: bool) -> None:
             resume_size=stream.tell(),
             headers=build_hf_headers(),
             expected_size=file.size,
-            displayed_filename=file.path,
+            displayed_filename=f"{file.path} ({offer.licence or 'no licence named'})",
             tqdm_class=bar,
         )
     if (digest := _digest(part, file)) != file.digest:
@@ -177,6 +177,7 @@ def _online(name: HubName) -> Iterator[None]:
     except errors.RevisionNotFoundError:
         raise ModelError(name.name, "its repository has no such revision", remedy) from None
     except (httpx.HTTPError, OSError, ValueError) as error:
-        raise ModelError(name.name, one_line(error), remedy) from None
+        reason = one_line(error).partition(" For more information")[0]  # httpx says where to look codes up
+        raise ModelError(name.name, reason, remedy) from None
     finally:
         constants.HF_HUB_OFFLINE = before

@@ -96,19 +96,21 @@ def unrecorded(known: list[Record]) -> list[Record]:
 
 
 def remove(name: str, cache: Path) -> int:
-    """Delete what was fetched for a name and nothing else needs; return how many bytes that freed."""
-    found = read_record(name, cache)
-    if found is None:
+    """Delete what was fetched for a name, in part too, and nothing else needs; return how many bytes that freed."""
+    found, home = read_record(name, cache), parse_name(name).home
+    # hf_hub_download's have two points in their names, and are its own
+    unneeded = [part for part in (home / "blobs").glob("*.incomplete") if SHA256.fullmatch(part.stem)]
+    if found is None and not unneeded:
         raise ModelError(name, "no model that was fetched here", "python main.py models lists those that were")
     needed = {file for other in records(cache) if other.name != name for file in other.files}
-    snapshots, freed = parse_name(name).home / "snapshots", 0
-    for path in (Path(file) for file in found.files if file not in needed):
+    for path in (Path(file) for file in (found.files if found else ()) if file not in needed):
         blob = path.resolve()
         path.unlink(missing_ok=True)
-        if not any(other.resolve() == blob for other in snapshots.rglob("*")):
-            freed += blob.stat().st_size if blob.exists() else 0
-            blob.unlink(missing_ok=True)
-    _place(name, cache).unlink()
+        if not any(other.resolve() == blob for other in (home / "snapshots").rglob("*")):
+            unneeded.append(blob)
+    freed = sum(file.stat().st_size for file in unneeded if file.exists())
+    for file in (*unneeded, _place(name, cache)):
+        file.unlink(missing_ok=True)
     return freed
 
 

@@ -277,7 +277,9 @@ def test_removing_frees_what_nothing_else_needs(hub: Hub, cache: Path) -> None:
     assert [each.name for each in records(cache)] == [other]
     assert [path.exists() for path in paths] == [False, False, True]
     with pytest.raises(ModelError, match="no model that was fetched"):
-        remove(CHAT, cache)
+        remove("hub:owner/another/model.gguf", cache)
+    (paths[2].resolve().with_name("f" * 64 + ".incomplete")).write_bytes(b"half")  # of a download that was given up
+    assert remove(CHAT, cache) == 4
 
 
 def test_a_file_is_hashed_again_only_when_it_changed(cache: Path, tmp_path: Path) -> None:
