@@ -87,7 +87,9 @@ def answer_style(settings: Settings) -> str:
 
 def locate(settings: Settings) -> Path:
     """Return the verified GGUF file that the settings name."""
-    return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+    return models.locate_weights(
+        settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline, cache=settings.cache
+    )
 
 
 def locate_adapter(settings: Settings) -> Path | None:
@@ -96,7 +98,9 @@ def locate_adapter(settings: Settings) -> Path | None:
         return None
     if not (settings.adapter.startswith(models.HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
         raise ModelError(settings.adapter, "no such adapter file", "Set RAG_ADAPTER to a GGUF file's path")
-    return models.locate_weights(settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline)
+    return models.locate_weights(
+        settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline, cache=settings.cache
+    )
 
 
 def offload_shortfall(settings: Settings, offload: Offload) -> str:

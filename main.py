@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import capacity
 import evaluations
 import experiments
 import whole
@@ -49,6 +50,7 @@ app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
 app.add_typer(evaluations.evaluate_app, name="evaluate")
 app.add_typer(experiments.train_app, name="train")
+app.add_typer(capacity.models_app, name="models")
 
 
 @app.command()
@@ -327,7 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.print(str(error), markup=False)
     else:
         if status == INTERRUPTED:
-            log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
+            log.print("Stopped. What was indexed or fetched is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
 

@@ -50,12 +50,12 @@ Chain = Runnable[dict[str, Any], dict[str, Any]]
 
 def embedder_folder(settings: Settings) -> Path:
     """Return the verified folder of the embedder that the settings name."""
-    return _verified(settings.embedder, settings.offline)
+    return _verified(settings.embedder, settings.offline, settings.cache)
 
 
 @cache
-def _verified(embedder: str, offline: bool) -> Path:
-    return models.locate_folder(embedder, base=ROOT, offline=offline)  # hashes the weights: 0.1 s
+def _verified(embedder: str, offline: bool, cache: Path) -> Path:
+    return models.locate_folder(embedder, base=ROOT, offline=offline, cache=cache)
 
 
 def embedder_identity(settings: Settings, *, rebuild: bool = False) -> EmbedderIdentity:
@@ -179,4 +179,4 @@ def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None
 def _entails(settings: Settings) -> Entails | None:
     if not settings.nli:
         return None
-    return entailment(models.locate_folder(settings.nli, base=ROOT, offline=settings.offline))
+    return entailment(models.locate_folder(settings.nli, base=ROOT, offline=settings.offline, cache=settings.cache))

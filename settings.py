@@ -33,7 +33,9 @@ class Settings(BaseSettings):
         Path("store"), description="Directory of the index. A relative path starts at the clone."
     )
     offline: bool = Field(
-        True, description="true: never use the network. false: models named hub:… may be downloaded once."
+        True,
+        description="true: never use the network, but for `models get`. false: models named hub:… are downloaded "
+        "when first used.",
     )
 
     embedder: str = Field(
@@ -49,8 +51,8 @@ class Settings(BaseSettings):
     )
     cache: Annotated[Path, AfterValidator(_under_root)] = Field(
         Path("~/.cache/groundwork"),
-        description="Directory of what is made once from a model: the embedder's onnx-int8 file, the chat model's "
-        "q8_0 file, and what was measured of both.",
+        description="Directory of what is made once from a model (the embedder's onnx-int8 file, the chat model's "
+        "q8_0 file, what was measured of both), and of what is known of models that were downloaded.",
     )
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
