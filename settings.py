@@ -142,6 +142,10 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080/v1, that runs RAG_MODEL instead of this process. Empty: none.",
     )
     model_key: SecretStr = Field(SecretStr(""), description="API key of that server, if it wants one.")
+    server_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that clients of `serve` have to send as a bearer token. Empty: none, on loopback.",
+    )
     gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
