@@ -64,7 +64,7 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
         return
     llm = load_chat_model(
         locate(settings),
-        loading=Loading(settings.gpu_layers, settings.context_tokens, settings.threads),
+        loading=Loading(settings.gpu_layers, settings.context_tokens, settings.threads, queue=settings.queue),
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,

@@ -149,6 +149,9 @@ class Settings(BaseSettings):
     gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
+    queue: int = Field(
+        32, ge=1, le=10_000, description="Requests that may wait for the model; the next is told when to come again."
+    )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
     temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")
     seed: int = Field(0, ge=0, description="Random seed; matters above temperature 0.")
