@@ -1,20 +1,22 @@
 """Settings come in; the chat model that they name, open, goes out."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 import models
 from errors import ModelError
-from inference.chat_model import load_chat_model
+from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.engine import count_weights
 from inference.loading import Loading
 from inference.offload import Offload
-from inference.remote_model import estimate_tokens, remote_model
+from inference.remote_model import estimate_tokens, failures, remote_model, told_context
 from inference.tuning import tune
 from settings import ROOT, Settings
 
@@ -31,6 +33,15 @@ class ChatModel:
     context_tokens: int
     count_tokens: Callable[[list[BaseMessage]], int]
     is_small: bool
+    errors: Callable[[], AbstractContextManager[None]] = nullcontext  # turns a server's failures into ModelErrors
+
+    def json_form(self, schema: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the response_format by which it answers in JSON, by a schema if there is one."""
+        if schema is None:
+            return {"type": "json_object"}
+        if isinstance(self.llm, LlamaCppChat):
+            return {"type": "json_object", "schema": schema}
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
 @contextmanager
@@ -51,7 +62,13 @@ def open_model(settings: Settings, tell: Callable[[str], None] | None = None) ->
             max_tokens=settings.max_answer_tokens,
             seed=settings.seed,
         ) as remote:
-            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
+            if 0 < (told := told_context(remote)) < settings.context_tokens:
+                reason = f"the context of {settings.model} at {settings.model_url} holds {told}"
+                raise ModelError(
+                    f"{settings.context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {told} or less"
+                )
+            errors = partial(failures, settings.model_url, settings.model)
+            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False, errors=errors)
         return
     path, loading = locate(settings), Loading(settings.gpu_layers, settings.context_tokens, settings.threads)
     if settings.tune:

@@ -234,6 +234,19 @@ def search(
 app.command()(whole.summarise)
 
 
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; one beyond loopback needs RAG_SERVER_KEY.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+) -> None:
+    """Answer over HTTP, several people at once, until Ctrl-C; OpenAI's clients may ask too."""
+    with evaluations.leaf("serving"):
+        from serving import server
+    server.serve(_settings(), host, port, on_note=say)
+
+
 @documents_app.callback()
 def documents(
     context: typer.Context,

@@ -154,6 +154,10 @@ class Settings(BaseSettings):
     adapter_sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="Expected SHA-256 of the adapter (hex). Empty: not checked."
     )
+    server_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that clients of `serve` have to send as a bearer token. Empty: none, on loopback.",
+    )
     gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
