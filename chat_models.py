@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 
 import models
 from errors import ModelError
+from hub.names import HUB
 from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.engine import count_weights
 from inference.loading import Loading
@@ -113,7 +114,7 @@ def locate_adapter(settings: Settings) -> Path | None:
     """Return the LoRA adapter that the settings name, its hash checked where they give one."""
     if not settings.adapter:
         return None
-    if not (settings.adapter.startswith(models.HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
+    if not (settings.adapter.startswith(HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
         raise ModelError(settings.adapter, "no such adapter file", "Set RAG_ADAPTER to a GGUF file's path")
     return models.locate_weights(
         settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline, cache=settings.cache

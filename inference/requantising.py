@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from errors import ModelError
-from inference.engine import count_weights, llama_log, usable_cpus
+from inference.engine import count_weights, usable_cpus
+from inference.llama_log import llama_log
 
 # llama.cpp's number of the type (llama_ftype), and the most bits a weight: it keeps some tensors finer than asked.
 WEIGHT_TYPES = {"q8_0": (7, 9), "q4_0": (2, 8), "q4_k_m": (15, 8), "q5_k_m": (17, 8), "f16": (1, 17)}

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from errors import ModelError
 from inference.engine import count_weights, physical_cores, usable_cpus
@@ -77,7 +78,7 @@ def _changes(path: Path, loading: Loading, cache: Path, requantised: bool) -> di
     return changes
 
 
-def _with(way: Way, **changed: int) -> Way:
+def _with(way: Way, **changed: Any) -> Way:
     return way[0], replace(way[1], **changed)
 
 

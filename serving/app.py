@@ -15,8 +15,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from chains.answers import Answer
-from chains.queries import Turn
-from chains.rag import astream_answer, check_question
+from chains.queries import Turn, check_question
+from chains.rag import astream_answer
 from errors import RagError
 from loaders.filters import Filter
 from serving import completions

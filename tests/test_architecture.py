@@ -71,7 +71,7 @@ MAY_IMPORT = {
     "chains": {"errors", "privacy", "harmless", "sentences", "words"},
     "inference": {"errors", "privacy", "harmless"},
     "prompts": {"errors", "privacy", "sentences", "words"},
-    "chat_models": {"inference", "models", "settings", "errors"},
+    "chat_models": {"inference", "hub", "models", "settings", "errors"},
     "remembering": {"loaders", "chains", "settings"},
     "searching": {"models", "inference", "loaders", "chains", "prompts", "settings", "errors"},
     "remedies": {"searching", "loaders", "chains", "settings"},
@@ -181,12 +181,13 @@ def test_no_module_is_too_long_to_read_at_a_sitting(path: Path) -> None:
 
 
 def test_the_core_can_be_read_in_an_afternoon() -> None:
-    apart = {"loaders/formats": 3500, "loaders/web": 1000}  # a file a format, and the web: nobody reads all of them
+    # a file a format; the web; and what a server of models does as well (RAG_MODEL_URL): nobody reads all of them
+    apart = {"loaders/formats": 3500, "loaders/web": 1000, "inference": 2500, "hub": 450}
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     for folder, limit in apart.items():
         assert sum(lines for path, lines in lengths.items() if path.is_relative_to(folder)) <= limit
     core = [path for path in lengths if part(ROOT / path) in CORE and not any(path.is_relative_to(f) for f in apart)]
-    assert sum(lengths[path] for path in core) <= 12800
+    assert sum(lengths[path] for path in core) <= 11300
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "__init__.py"], ids=lambda path: path.name)
