@@ -32,6 +32,9 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     settings = _settings()
     used = {f"{PREFIX}{key}".upper(): getattr(settings, key) for key in USERS}
     rows = [asdict(model) for model in list_models(used, settings.cache, ROOT)]
+    for row in rows:
+        if row["kind"] == "chat" and not row["note"]:
+            row |= _fitness(Path(row["path"]), settings)
     if as_json:
         print_json({"models": rows})
     else:
@@ -93,6 +96,20 @@ def plan(
         print_json(_report(path, header, found, room, users))
     else:
         _show(path, header, found, room, users)
+
+
+def _fitness(path: Path, settings: Any) -> dict[str, Any]:
+    """Return whether a chat model fits the memory that is free now, or why its header can't be read."""
+    import chat_models
+    from errors import ModelError
+    from inference.fitting import fit
+    from inference.gguf_header import read_header
+    from inference.room import free_room
+
+    try:
+        return {"fits": fit(read_header(path), chat_models.wanted_loading(settings), free_room()).fits}
+    except ModelError as error:
+        return {"note": error.reason}
 
 
 def _report(path: Path, header: "Header", found: "Fit", room: "Room", users: int) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def print_models(models: Sequence[dict[str, Any]]) -> None:
         out.print(f"{model['name']}  ({users})" if users else model["name"], markup=False)
         told = [model["kind"], f"{model['bytes'] / 1e6:.0f} MB", model["licence"] or "no licence named"]
         told += [f"SHA-256 {model['sha256'][:12]}", f"commit {model['revision'][:12]}" if model["revision"] else ""]
-        out.print(f"  {', '.join(filter(None, [*told, model['note']]))}", markup=False)
+        told += ["" if model.get("fits", True) else "too large for the memory that is free", model["note"]]
+        out.print(f"  {', '.join(filter(None, told))}", markup=False)
 
 
 def print_scores(scores: dict[str, Any]) -> None:

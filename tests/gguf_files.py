@@ -34,6 +34,10 @@ SHAPES = {
     "qwen2.5-7b": Shape("qwen2", 28, 3584, 28, 4, 128, 18944, 152064),
     "gemma-2-2b": Shape("gemma2", 26, 2304, 8, 4, 256, 9216, 256000, 4096, tied=True),
     "gemma-3-4b": Shape("gemma3", 34, 2560, 8, 4, 256, 10240, 262144, 1024, tied=True),
+    # not among those that memory.py's figures were found on
+    "llama-3.2-1b": Shape("llama", 16, 2048, 32, 8, 64, 8192, 128256, tied=True),
+    "llama-3-70b": Shape("llama", 80, 8192, 64, 8, 128, 28672, 128256),
+    "qwen3-0.6b": Shape("qwen3", 28, 1024, 16, 8, 128, 3072, 151936, tied=True),
     "one-kv-head": Shape("llama", 22, 2048, 32, 1, 64, 5632, 32000),
 }
 
@@ -76,7 +80,7 @@ def write_model(path: Path, name: str, **changes: Any) -> Path:
 
 def _tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], gguf.GGMLQuantizationType]]:
     hidden, wide, keys = shape.hidden, shape.heads * shape.head, shape.kv_heads * shape.head
-    gemma, gemma3 = shape.architecture.startswith("gemma"), shape.architecture == "gemma3"
+    gemma, normed = shape.architecture.startswith("gemma"), shape.architecture in ("gemma3", "qwen3")
     yield "token_embd.weight", (hidden, shape.vocabulary), KINDS.Q6_K if shape.tied else KINDS.Q4_K
     yield "output_norm.weight", (hidden,), KINDS.F32
     if not shape.tied:
@@ -86,7 +90,7 @@ def _tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...], gguf.GGMLQuan
         block |= {"attn_output": (wide, hidden), "ffn_norm": (hidden,), "ffn_gate": (hidden, shape.feed_forward)}
         block |= {"ffn_up": (hidden, shape.feed_forward), "ffn_down": (shape.feed_forward, hidden)}
         block |= {"post_attention_norm": (hidden,), "post_ffw_norm": (hidden,)} if gemma else {}
-        block |= {"attn_q_norm": (shape.head,), "attn_k_norm": (shape.head,)} if gemma3 else {}
+        block |= {"attn_q_norm": (shape.head,), "attn_k_norm": (shape.head,)} if normed else {}
         for name, dimensions in block.items():
             yield f"blk.{n}.{name}.weight", dimensions, KINDS.Q4_K if len(dimensions) == 2 else KINDS.F32
         if shape.architecture == "qwen2":

