@@ -9,7 +9,7 @@ from options import Json
 from tables import print_models
 from terminal import out, print_json, say
 
-USERS = ("model", "embedder", "reranker", "nli", "judge_model")  # the settings that name models
+USERS = ("model", "adapter", "embedder", "reranker", "nli", "judge_model")  # the settings that name models
 models_app = typer.Typer(help="List the models on this machine, get one, or remove one.", invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="hub:OWNER/REPO/FILE.gguf, or hub:OWNER/REPO, with @REVISION or without.")]
 

@@ -168,7 +168,7 @@ def test_the_commit_that_was_fetched_stays_until_it_is_fetched_anew(hub: Hub, ca
     hub.offer("owner/repo", SECOND, {"model.gguf": WEIGHTS[::-1]})
     path = locate(parse_name(CHAT), cache, offline=False)
     assert path.read_bytes() == WEIGHTS
-    path.unlink()  # somebody made room: what is fetched again is the same
+    path.resolve().unlink()  # somebody made room: what is fetched again is the same
     assert locate(parse_name(CHAT), cache, offline=False).read_bytes() == WEIGHTS
     assert get(CHAT, cache).commit == SECOND
     assert locate(parse_name(CHAT), cache, offline=True).read_bytes() == WEIGHTS[::-1]
@@ -198,7 +198,9 @@ def test_of_a_folder_neither_pickles_nor_code_are_fetched(hub: Hub, cache: Path)
         get(FOLDER, cache)
 
 
-def test_what_another_program_fetched_is_taken_as_it_is_and_pinned(hub: Hub, cache: Path, tmp_path: Path) -> None:
+def test_what_another_program_fetched_is_taken_as_it_is_and_pinned(
+    hub: Hub, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "hub" / "models--owner--repo"
     for folder in ("refs", "blobs", f"snapshots/{FIRST}"):
         (home / folder).mkdir(parents=True)
@@ -209,6 +211,12 @@ def test_what_another_program_fetched_is_taken_as_it_is_and_pinned(hub: Hub, cac
     assert locate(parse_name(CHAT), cache, offline=True).read_bytes() == WEIGHTS
     (home / "refs" / "main").write_text(SECOND)
     assert locate(parse_name(CHAT), cache, offline=True).parent.name == FIRST
+    (tmp_path / "hub").rename(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="not on this machine"):
+        locate(parse_name(CHAT), cache, offline=True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "elsewhere"))
+    blob = tmp_path / "elsewhere" / blob.relative_to(tmp_path / "hub")
+    assert locate(parse_name(CHAT), cache, offline=True).is_relative_to(tmp_path / "elsewhere")
     blob.write_bytes(WEIGHTS[1:])
     with pytest.raises(ModelError, match=f"not {blob.name}"):
         locate(parse_name(f"{CHAT}@{FIRST}"), cache, offline=True)
