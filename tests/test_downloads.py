@@ -16,6 +16,7 @@ import pytest
 from huggingface_hub import constants
 from web_server import Answer, Site, send
 
+import main
 from errors import ModelError
 from hashes import MEMORY, file_sha256, known_sha256
 from hub.downloads import fetch, locate, look_up
@@ -329,3 +330,22 @@ def test_the_list_names_every_model_with_what_is_known_of_it(hub: Hub, cache: Pa
         hashlib.sha256(b"trained").hexdigest(),
         hashlib.sha256(b"weights").hexdigest(),
     }
+
+
+def test_the_commands_on_models_say_what_they_did(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAG_CACHE", str(cache))
+    monkeypatch.setenv("RAG_MODEL", CHAT)
+    hub.offer("owner/repo", FIRST, {"model.gguf": WEIGHTS}, licence="apache-2.0")
+    assert main.main(["models", "get", CHAT]) == 0
+    told = capsys.readouterr()
+    assert told.err == f"1 MB, licence: apache-2.0, commit {FIRST}\n"
+    known = f"chat, 1 MB, apache-2.0, SHA-256 {hashlib.sha256(WEIGHTS).hexdigest()[:12]}, commit {FIRST[:12]}"
+    assert told.out.splitlines()[1].startswith(f"  {known}")
+    assert main.main(["models"]) == 0
+    assert f"{CHAT}  (RAG_MODEL)\n  {known}" in capsys.readouterr().out
+    assert main.main(["models", "remove", CHAT, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"removed": CHAT, "freed_bytes": len(WEIGHTS)}
+    assert main.main(["models", "remove", CHAT]) == 1
+    assert "python main.py models lists those that were" in capsys.readouterr().err
