@@ -314,6 +314,7 @@ def index_rebuild(as_json: Json = False) -> None:
 
 
 app.command()(experiments.tune)
+app.command()(capacity.plan)
 
 
 @app.command()
