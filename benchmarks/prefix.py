@@ -59,15 +59,25 @@ def forget(llm: LlamaCppChat) -> None:
 
 
 def times(llm: LlamaCppChat, found: Found, rounds: int, groups: int) -> None:
-    """Print the medians of the ways, their ratios to the cold one, and what a state costs."""
+    """Print the medians of the ways: the share of the prompt that is read, the time, its ratio to the cold one; and what a state costs."""
     questions = list(found)[: 2 * groups]
     passages = [found[question] for question in questions[::2]]
     size = [len(llm.render_prompt(message(shown, questions[0]))) for shown in passages]
     print(f"{groups} sets of passages; prompts of {min(size)} to {max(size)} tokens; batch {llm.engine.llama.n_batch}")
     took: dict[str, list[float]] = {}
+    read: dict[str, list[float]] = {}
+    evaluate, parts = llm.engine.llama.eval, []
+
+    def counted(tokens: list[int]) -> None:
+        parts.append(len(tokens))
+        evaluate(tokens)
+
+    llm.engine.llama.eval = counted
 
     def note(name: str, messages: list[BaseMessage]) -> None:
+        parts.clear()
         took.setdefault(name, []).append(first_token(llm, messages))
+        read.setdefault(name, []).append(sum(parts) / len(llm.render_prompt(messages)))
 
     room = llm.engine.states_bytes
     for n in range(rounds):
@@ -86,7 +96,7 @@ def times(llm: LlamaCppChat, found: Found, rounds: int, groups: int) -> None:
         llm.engine.states_bytes = room
     cold = median(took["cold"])
     for name, values in took.items():
-        print(f"| {name} | {median(values):.0f} ms | {median(values) / cold:.2f} |")
+        print(f"| {name} | {median(read[name]):.2f} | {median(values):.0f} ms | {median(values) / cold:.2f} |")
     print(", ".join(state_costs(llm, message(passages[0], questions[0]), message(passages[1], questions[0]))))
 
 
