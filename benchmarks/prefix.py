@@ -59,7 +59,7 @@ def forget(llm: LlamaCppChat) -> None:
 
 
 def times(llm: LlamaCppChat, found: Found, rounds: int, groups: int) -> None:
-    """Print the medians of the ways: the share of the prompt that is read, the time, its ratio to the cold one; and what a state costs."""
+    """Print the medians of each way: the share of the prompt that is read, the time, its ratio to the cold one."""
     questions = list(found)[: 2 * groups]
     passages = [found[question] for question in questions[::2]]
     size = [len(llm.render_prompt(message(shown, questions[0]))) for shown in passages]
