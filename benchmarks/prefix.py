@@ -12,6 +12,7 @@ with the passages by rank and in an order of their own; tokens are counted, noth
 import argparse
 import json
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import permutations
@@ -78,6 +79,7 @@ def times(llm: LlamaCppChat, found: Found, rounds: int, groups: int) -> None:
         parts.clear()
         took.setdefault(name, []).append(first_token(llm, messages))
         read.setdefault(name, []).append(sum(parts) / len(llm.render_prompt(messages)))
+        print(f"{name}: {took[name][-1]:.0f} ms", file=sys.stderr)
 
     room = llm.engine.states_bytes
     for n in range(rounds):
