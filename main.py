@@ -3,12 +3,15 @@
 The entry script: the commands, and the only file that exits.
 """
 
+import startup  # noqa: F401, I001  (first: it puts off what a command does not need)
+
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import capacity
 import evaluations
 import experiments
 import whole
@@ -27,6 +30,7 @@ from terminal import (
     print_sources,
     progress,
     read_line,
+    say,
     short,
     show_answer,
     show_checked,
@@ -46,6 +50,7 @@ app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
 app.add_typer(evaluations.evaluate_app, name="evaluate")
 app.add_typer(experiments.train_app, name="train")
+app.add_typer(capacity.models_app, name="models")
 
 
 @app.command()
@@ -137,7 +142,7 @@ def _answer(settings: Any, question: str, where: Any, key: str, expect: list[str
     import remembering
     from remedies import Asked
 
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
         asked = Asked(settings, index, settings.top_k, where)
         seen = explaining.start(asked, expect is not None)
         answer = show_answer(chain, question, (), quiet=quiet, trace=seen)
@@ -162,7 +167,7 @@ def chat(
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
         out.print("Ask away. /sources, /reset, /quit; Ctrl-C stops an answer.")
         while (line := read_line()) != "/quit":
             try:
@@ -227,6 +232,19 @@ def search(
 
 
 app.command()(whole.summarise)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; one beyond loopback needs RAG_SERVER_KEY.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+) -> None:
+    """Answer over HTTP, several people at once, until Ctrl-C; OpenAI's clients may ask too."""
+    with evaluations.leaf("serving"):
+        from serving import server
+    server.serve(_settings(), host, port, on_note=say)
 
 
 @documents_app.callback()
@@ -324,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.print(str(error), markup=False)
     else:
         if status == INTERRUPTED:
-            log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
+            log.print("Stopped. What was indexed or fetched is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
 

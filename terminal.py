@@ -191,7 +191,8 @@ def print_health(report: dict[str, Any]) -> None:
         if part:
             out.print(f"[bold]{title.replace('_', ' ')}[/bold]")
         for name, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
-            out.print(f"  {name}: {value}", markup=False)
+            if name != "devices":  # for --json: a sentence says it here
+                out.print(f"  {name}: {value}", markup=False)
 
 
 def print_passages(passages: Sequence[dict[str, Any]], query: str, searched: str) -> None:

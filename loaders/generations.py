@@ -124,6 +124,12 @@ def generations(directory: Path) -> list[str]:
     return sorted(path.parent.name for path in directory.glob(f"*/{CATALOG}") if path.parent.name.isdigit())
 
 
+def is_wanted(directory: Path) -> bool:
+    """Tell whether a process is about to change the index, or makes a new generation beside the one in use."""
+    with open_lock(directory) as lock:
+        return not try_to_take(lock, exclusive=False)
+
+
 def read_note(directory: Path, key: str) -> str:
     """Return what the catalog in use notes under EMBEDDER, CUTTING or another key; an empty string without an index."""
     with _errors_of(directory):

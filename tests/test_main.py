@@ -43,6 +43,9 @@ COMMANDS = (
     ("evaluate", "make-questions"),
     ("evaluate", "report"),
     ("tune",),
+    ("models",),
+    ("models", "get"),
+    ("models", "remove"),
     ("doctor",),
 )
 KETTLE = "# Orion\n\nThe kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.\n"
@@ -652,7 +655,7 @@ def test_the_expected_hash_counts_for_a_packaged_model_too(clone: Clone) -> None
 
 def test_a_model_on_the_hub_that_is_not_here_is_not_fetched(clone: Clone) -> None:
     done = clone("ask", QUESTION, RAG_MODEL="hub:someone/something/model.gguf")
-    refused(done, "hub:someone/something", "RAG_OFFLINE=false")
+    refused(done, "hub:someone/something", "run: python main.py models get hub:someone/something/model.gguf")
 
 
 def test_a_store_of_another_embedder(clone: Clone) -> None:
