@@ -1,4 +1,4 @@
-"""Measure many users on one model: the queue against one after the other, and parallel sequences against the queue.
+"""Measure many users on one model: the queue against none, and parallel sequences against the queue.
 
     python benchmarks/users.py queue --users 4        throughput, waits and times to the first token
     python benchmarks/users.py batching               four answers at a time in one llama.cpp batch
@@ -24,8 +24,8 @@ from inference.loading import Loading
 from prompts import load_prompt
 from settings import load_settings
 
-ANSWER = 80  # tokens
-LENGTHS = {"rag": 750, "short": 10}  # words of context: 1,200 and 100 tokens of prompt
+ANSWER = 64  # tokens
+LENGTHS = {"rag": 750, "short": 10}  # words of context: 1,200 and 120 tokens of prompt
 
 
 def requests(count: int, words: int) -> list[list[BaseMessage]]:
@@ -45,12 +45,22 @@ def ask(llm: LlamaCppChat, messages: list[BaseMessage], who: str) -> tuple[float
     return first, time.perf_counter() - began, tokens
 
 
+def answer_alone(llm: LlamaCppChat, messages: list[BaseMessage]) -> tuple[float, float, int]:
+    """Do the same without the queue, its thread and LangChain's callbacks."""
+    began, first, tokens = time.perf_counter(), 0.0, 0
+    for chunk in llm._completion(messages, None, {})[0]:
+        first = first or bool(chunk.text) * (time.perf_counter() - began)
+        message = chunk.message
+        tokens += message.usage_metadata["total_tokens"] if getattr(message, "usage_metadata", None) else 0
+    return first, time.perf_counter() - began, tokens
+
+
 def measure_queue(llm: LlamaCppChat, users: int, rounds: int) -> None:
-    """Ask the same requests one after the other and by many users at once, in turns, and print both."""
-    asked = requests(8, LENGTHS["rag"])
+    """Answer the same requests without the queue and for many users at once, in turns, and print both."""
+    asked = requests(8, 300)  # 550 tokens of prompt each
 
     def one_by_one() -> list[tuple[float, float, int]]:
-        return [ask(llm, messages, "") for messages in asked]
+        return [answer_alone(llm, messages) for messages in asked]
 
     def at_once() -> list[tuple[float, float, int]]:
         with ThreadPoolExecutor(users) as pool:

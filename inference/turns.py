@@ -124,7 +124,7 @@ class Turns:
     def _busy(self) -> ModelBusy:
         """Return the error with the seconds in which all that waits will have had its turn."""
         running = self.running.cost if self.running else 0
-        pace = self.pace or (time.monotonic() - self.began) / max(running, 1)
+        pace = self.pace or ((time.monotonic() - self.began) / running if running else 0.0)
         wait_s = max(1.0, pace * (running + sum(job.cost for job in self.waiting)))
         reason = f"{len(self.waiting)} requests wait for it already"
         return ModelBusy("the model", reason, f"Ask again in {wait_s:.0f} s, or raise RAG_QUEUE", wait_s)
