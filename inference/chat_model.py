@@ -216,8 +216,3 @@ def load_chat_model(
         seed=seed,
         stop=stop,
     )
-
-
-def offload_report(model: LlamaCppChat) -> str:
-    """Say in one sentence how many layers the GPU got, and how to get a build with GPU support."""
-    return model.engine.offload

@@ -1,7 +1,6 @@
 """The chat model on the real small weights: langchain-tests' standard suite, then what that can't see."""
 
 import asyncio
-import re
 import subprocess
 import sys
 import time
@@ -22,9 +21,8 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, Field, ValidationError
 
 from errors import ModelError
-from inference.chat_model import LlamaCppChat, load_chat_model, offload_report
+from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.chat_template import message_text, render_text
-from inference.engine import describe_offload
 from inference.loading import Loading
 from inference.text_filters import cut_at_stop, split_reasoning
 
@@ -126,6 +124,7 @@ def test_what_was_asked_before_does_not_change_a_greedy_answer(model: LlamaCppCh
     fresh = []
     for prompt in prompts:
         model.engine.prompt_size = 0
+        model.engine.states.clear()
         fresh.append(model.invoke(prompt, max_tokens=16).content)
     for index in (0, 1, 1, 4, 3, 0, 2, 3):
         assert model.invoke(prompts[index], max_tokens=16).content == fresh[index]
@@ -421,14 +420,6 @@ def test_files_that_are_no_model_are_named_in_one_line(tmp_path: Path) -> None:
 def test_more_context_than_the_model_knows_is_refused() -> None:
     with pytest.raises(ModelError, match=r"trained on 8192.*RAG_CONTEXT_TOKENS"):
         load_chat_model(WEIGHTS, loading=Loading(context_tokens=8448))
-
-
-def test_the_offload_report_reads_the_log(model: LlamaCppChat) -> None:
-    assert offload_report(model) == model.engine.offload
-    log = "load_tensors: offloading 30 repeating layers to GPU\nload_tensors: offloaded 31/31 layers to GPU\n"
-    assert describe_offload(31, -1, log) == "31 of 31 layers are on the GPU."
-    assert describe_offload(31, 0, "") == "All 31 layers are on the CPU, as asked."
-    assert re.search(r"All 31 layers are on the CPU.*", describe_offload(31, -1, ""))
 
 
 def test_copies_share_the_queue(model: LlamaCppChat) -> None:
