@@ -82,23 +82,6 @@ class Turns:
         finally:
             job.cancelled = True
 
-    @contextlib.contextmanager
-    def turn(self, cost: int, who: str = "") -> Generator[None]:
-        """Hold the context in the caller's thread for the time of a with block."""
-        left = threading.Event()
-
-        def hold() -> Generator[bool]:
-            yield True
-            left.wait()
-
-        holding = self.stream(hold(), cost, who)
-        try:
-            next(holding)
-            yield
-        finally:
-            left.set()
-            holding.close()
-
     def close(self) -> None:
         """End what runs and refuse what waits, with a ModelError; return when the thread is done."""
         with self.lock:

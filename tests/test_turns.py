@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -31,6 +32,23 @@ def wait_for(condition: Callable[[], bool], within_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.002)
+
+
+@contextmanager
+def held(turns: Turns, cost: int = 1) -> Iterator[None]:
+    """Keep the turn, and with it all others waiting, for the time of a with block."""
+    left = threading.Event()
+
+    def hold() -> Generator[None]:
+        yield
+        left.wait()
+
+    holding = turns.stream(hold(), cost)
+    next(holding)
+    try:
+        yield
+    finally:
+        left.set()
 
 
 # (user, cost, when: after how many turns it comes)
@@ -111,7 +129,7 @@ def test_a_dear_job_is_served_under_a_stream_of_cheap_ones(turns: Turns) -> None
             for _ in range(2):
                 turns._enter(serve("cheap"), lambda item: None, 1, "")
 
-    with turns.turn(1):
+    with held(turns):
         for name, cost in (("dear", 1000), ("cheap", 1), ("cheap", 1)):
             turns._enter(serve(name), lambda item: None, cost, "")
     wait_for(lambda: "dear" in served)
@@ -125,7 +143,7 @@ def test_who_asks_much_takes_turns_with_who_asks_little(turns: Turns) -> None:
         served.append(name)
         yield
 
-    with turns.turn(1):
+    with held(turns):
         for who in ["much"] * 6 + ["little"] * 2:
             turns._enter(serve(who), lambda item: None, 1, who)
     wait_for(lambda: len(served) == 8)
@@ -135,7 +153,7 @@ def test_who_asks_much_takes_turns_with_who_asks_little(turns: Turns) -> None:
 def test_a_full_queue_says_when_to_come_again_and_who_leaves_makes_room() -> None:
     turns = Turns(limit=2)
     turns.pace = 0.01
-    with turns.turn(100):
+    with held(turns, 100):
         jobs = [turns._enter(iter_of(), lambda item: None, 50, "") for _ in range(2)]
         with pytest.raises(ModelBusy, match=r"2 requests wait.*Ask again in 2 s.*RAG_QUEUE") as caught:
             next(turns.stream(iter_of(), 50))
@@ -158,13 +176,11 @@ def failing() -> Generator[str]:
 def test_an_error_reaches_the_reader_and_frees_the_turn(turns: Turns) -> None:
     with pytest.raises(ValueError, match="inside"):
         list(turns.stream(failing(), 1))
-    with pytest.raises(KeyError), turns.turn(1):
-        raise KeyError
     assert list(turns.stream(iter_of("a", "b"), 1)) == ["a", "b"]
 
 
 def test_closing_the_queue_tells_all_who_wait(turns: Turns) -> None:
-    with ThreadPoolExecutor(2) as pool, turns.turn(1):
+    with ThreadPoolExecutor(2) as pool, held(turns):
         readers = [pool.submit(lambda: list(turns.stream(iter_of("x"), 1))) for _ in range(2)]
         wait_for(lambda: len(turns.waiting) == 2)
         closing = threading.Thread(target=turns.close)
@@ -210,7 +226,7 @@ async def test_a_short_request_goes_before_long_ones_and_a_cancelled_one_leaves(
         await llm.ainvoke(text, max_tokens=4)
         finished.append(name)
 
-    with llm.engine.turn(1):
+    with held(llm.engine.turns):
         tasks = [asyncio.create_task(ask(name, long + name)) for name in ("long", "cancelled")]
         tasks.append(asyncio.create_task(ask("short", "Hi")))
         await asyncio.sleep(0)
