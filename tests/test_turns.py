@@ -4,7 +4,7 @@ import asyncio
 import pickle
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnablePassthrough
 
 from errors import ModelBusy, ModelError
 from inference.chat_model import LlamaCppChat
@@ -204,19 +205,41 @@ async def test_eight_users_get_the_answers_that_they_get_alone(llm: LlamaCppChat
     chain = chain_on(llm)
     alone = {word: chain.invoke({"word": word}) for word in MARKERS}
     assert len(set(alone.values())) == len(MARKERS) and all(word in alone[word].lower() for word in MARKERS)
-    seen: list[str] = []
 
-    async def ask(word: str, who: str) -> tuple[str, str]:
-        said = "".join([piece async for piece in chain.astream({"word": word}, config={"metadata": {"user": who}})])
-        seen.append(who)
-        return word, said
+    async def ask(word: str) -> tuple[str, str]:
+        return word, "".join([piece async for piece in chain.astream({"word": word})])
 
     with ThreadPoolExecutor(2) as pool:
         threads = [pool.submit(chain.invoke, {"word": word}) for word in MARKERS[:2]]
-        tasks = [ask(word, f"user {n % 3}") for n, word in enumerate(MARKERS)]
-        assert dict(await asyncio.gather(*tasks)) == alone
+        assert dict(await asyncio.gather(*map(ask, MARKERS))) == alone
         assert [thread.result() for thread in threads] == [alone[word] for word in MARKERS[:2]]
-    assert set(seen[:4]) == {"user 0", "user 1", "user 2"}  # their names came through the chain
+
+
+async def test_the_users_name_reaches_the_queue_by_every_way_of_asking(llm: LlamaCppChat) -> None:
+    chain = RunnablePassthrough.assign(result=RunnableLambda(lambda state: "Hi") | llm.bind(max_tokens=1))
+
+    async def read(stream: AsyncIterator[Any]) -> None:
+        async for _ in stream:
+            pass
+
+    def config(who: str) -> RunnableConfig:
+        return {"metadata": {"user": who}}
+
+    with ThreadPoolExecutor(4) as pool, held(llm.engine.turns):
+        pool.submit(lambda: list(chain.stream({}, config=config("chain stream"))))
+        pool.submit(lambda: list(llm.stream("Hi", config=config("stream"), max_tokens=1)))
+        pool.submit(lambda: chain.invoke({}, config=config("chain invoke")))
+        pool.submit(lambda: llm.batch(["Hi"], config=config("batch"), max_tokens=1))
+        tasks = [
+            asyncio.create_task(read(chain.astream({}, config=config("chain astream")))),
+            asyncio.create_task(read(llm.astream("Hi", config=config("astream"), max_tokens=1))),
+            asyncio.create_task(llm.ainvoke("Hi", config=config("ainvoke"), max_tokens=1)),
+        ]
+        while len(llm.engine.turns.waiting) < 7:
+            await asyncio.sleep(0.005)
+        names = {"chain stream", "stream", "chain invoke", "batch", "chain astream", "astream", "ainvoke"}
+        assert {job.who for job in llm.engine.turns.waiting} == names
+    await asyncio.gather(*tasks)
 
 
 async def test_a_short_request_goes_before_long_ones_and_a_cancelled_one_leaves(llm: LlamaCppChat) -> None:
