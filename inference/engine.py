@@ -2,7 +2,6 @@
 
 import os
 import re
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,10 +37,6 @@ class Engine:
     prompt_size: int = 0  # tokens of the last prompt
     states: list[State] = field(default_factory=list)  # of earlier prompts, the last used last
     states_bytes: int = 0  # that they may have together
-
-    def turn(self, cost: int, who: str = "") -> AbstractContextManager[None]:
-        """Hold the context for one completion of `cost` tokens at most; `who` is the user, or the conversation."""
-        return self.turns.turn(cost, who)
 
     def close(self) -> None:
         """Free the weights; what runs ends, and later calls fail."""
