@@ -209,8 +209,7 @@ def test_who_leaves_the_queue_is_not_waited_for(url: str, library: Library) -> N
 def test_a_full_queue_says_when_to_come_again(client: httpx.Client, library: Library) -> None:
     assert library.model
     turns = library.model.llm.engine.turns  # type: ignore[attr-defined]
-    waiting = []
-    with turns.turn(1), ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(8) as pool, turns.turn(1):
         post = partial(client.post, "/v1/chat/completions", json=STORY | {"max_tokens": 1})
         waiting = [pool.submit(post) for _ in range(8)]
         assert comes_true(lambda: len(turns.waiting) == 8, 10)
