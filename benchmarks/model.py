@@ -5,15 +5,17 @@
     python benchmarks/model.py loss data/sample/*.md    types of weights: what they lose
     python benchmarks/model.py speculation --questions qa.jsonl --paragraphs corpus.jsonl
 
-All ways take turns in one process: compare the ratios. Re-quantised files are kept in RAG_CACHE. speculation:
-what follows the last NGRAM tokens where they occurred before is checked in one batch with the next token; rows of the
-questions: {question, para_id or doc_id}, of the paragraphs: {_id, text}.
+All ways take turns in one process: compare the ratios. --cpu: on one thread, and in its own CPU time, which other work
+on the machine changes least; without it, all cores and the clock. Re-quantised files are kept in RAG_CACHE.
+speculation, on one thread and in CPU time: what followed the last NGRAM tokens where they occurred before is checked in
+one batch with the next token. Rows of the questions: {question, para_id}, of the paragraphs: {_id, text}.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -25,7 +27,7 @@ from langchain_core.messages import BaseMessage
 import models
 from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.loading import Loading
-from inference.measuring import Pace, measure
+from inference.measuring import Pace, Way, measure
 from inference.requantising import WEIGHT_TYPES, next_token_logits, requantise
 from prompts import load_prompt
 from settings import ROOT, load_settings
@@ -57,9 +59,12 @@ def files() -> dict[str, Path]:
     return {"**packaged (Q4_1)**": source} | {kind: requantise(source, kind, cache) for kind in WEIGHT_TYPES}
 
 
-def print_speed(ways: Mapping[str, tuple[Path, Loading]], prompt: int, answer: int, rounds: int) -> None:
+def print_speed(ways: Mapping[str, Way], prompt: int, answer: int, rounds: int, cpu: bool) -> None:
     """Print a table of tokens/s, and the median over the rounds of the ratio to the first way."""
-    paces = measure(ways, prompt_tokens=prompt, answer_tokens=answer, rounds=rounds)
+    clock: Callable[[], float] = time.process_time if cpu else time.perf_counter
+    if cpu:
+        ways = {name: (path, replace(loading, threads=1)) for name, (path, loading) in ways.items()}
+    paces = measure(ways, prompt_tokens=prompt, answer_tokens=answer, rounds=rounds, clock=clock)
     first = next(iter(paces.values()))
     print(f"| {prompt} + {answer} tokens | prompt tokens/s | times | answer tokens/s | times | first token (s) |")
     print("|---|---|---|---|---|---|")
@@ -124,7 +129,7 @@ def greedy(model: LlamaCppChat, prompt: list[int], most: int, drafted: int) -> t
     llama.reset()  # type: ignore[no-untyped-call]
     llama.eval(prompt)
     token, written, batches, done = likeliest(-1), [], 0, len(prompt)
-    began = time.perf_counter()
+    began = time.process_time()
     while len(written) < most and not llama_cpp.llama_vocab_is_eog(vocab, token):
         written.append(token)
         guess = draft(prompt + written, drafted)
@@ -139,7 +144,7 @@ def greedy(model: LlamaCppChat, prompt: list[int], most: int, drafted: int) -> t
             row, token = row + 1, likeliest(row + 1)
         done += 1 + row
         llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(llama.ctx), 0, done, -1)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     llama_cpp.llama_batch_free(batch)
     return written, seconds, batches
 
@@ -153,11 +158,11 @@ def print_speculation(questions: Path, paragraphs: Path, limit: int) -> None:
         "| weights, prompt | draft | times as fast | tokens a batch | same answer | tokens |\n|---|---|---|---|---|---|"
     )
     for kind in ("**packaged (Q4_1)**", "q8_0"):
-        model = load_chat_model(files()[kind], loading=Loading(context_tokens=1024))
+        model = load_chat_model(files()[kind], loading=Loading(context_tokens=1024, threads=1))
         for style in ("answer", "brief"):
             asked: dict[int, list[Any]] = {drafted: [] for drafted in DRAFTS}
             for row in picked:
-                context = texts[row["para_id"] if row.get("para_id") in texts else row["doc_id"]]
+                context = texts[row["para_id"]]
                 messages: list[BaseMessage] = load_prompt(style).format_messages(
                     context=context[:2000], question=row["question"]
                 )
@@ -184,16 +189,21 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--answer", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--questions", type=Path)
     parser.add_argument("--paragraphs", type=Path)
     parser.add_argument("--limit", type=int, default=30)
     given = parser.parse_args()
     if given.what == "loading":
         ways = {name: (weights(), loading) for name, loading in LOADINGS.items()}
-        print_speed(ways, given.prompt, given.answer, given.rounds)
+        print_speed(ways, given.prompt, given.answer, given.rounds, given.cpu)
     elif given.what == "weights":
         print_speed(
-            {name: (path, Loading()) for name, path in files().items()}, given.prompt, given.answer, given.rounds
+            {name: (path, Loading()) for name, path in files().items()},
+            given.prompt,
+            given.answer,
+            given.rounds,
+            given.cpu,
         )
     elif given.what == "loss":
         print_loss(given.texts)
