@@ -19,8 +19,9 @@ from inference.requantising import requantise
 # An answer from four passages: what reading and writing weigh in deciding what is faster.
 PROMPT_TOKENS, ANSWER_TOKENS = 900, 60
 LEAST_GAIN = 1.1  # times as fast by the best round and by the middle one, or all stays as it is
-ROUNDS, READ, WRITTEN = 3, 96, 12  # of a comparison; tokens of a round
-BUDGET_S = 8.0  # no round begins later: a large model, of which too little was seen by then, stays as it is
+ROUNDS = 3  # of a comparison
+SMALL, LARGE = (96, 12), (32, 4)  # tokens read and written in a round, of files under and over LARGEST
+BUDGET_S = 20.0  # no round begins later: what too little was seen of by then stays as it is
 # Larger files are not written anew, nor those of more bits a weight: q8_0, of 8.5, loses nothing of what has up to six.
 LARGEST, MOST_BITS = 1_000_000_000, 6.6
 VERSION = 1  # of all this: another one measures anew
@@ -61,7 +62,7 @@ def _measure(
     """Return the fastest way that was found in time, and how many times as fast each change was."""
     way, gains, deadline = (path, loading), {}, time.monotonic() + budget_s
     if changes := _changes(path, loading, cache, requantised):
-        log.warning("Measuring once how %s runs fastest here; it takes some 5 s.", path.name)
+        log.warning("Measuring once how %s runs fastest here: 5 to %.0f s.", path.name, budget_s)
     for name, change in changes.items():
         if time.monotonic() > deadline:
             break
@@ -97,7 +98,8 @@ def _with_threads(threads: int, way: Way) -> Way:
 def _gain(way: Way, other: Way, deadline: float) -> float:
     """Return how many times as fast the other way is by the less favourable of two measures; 1 where time ran out."""
     ways = {"now": way, "other": other}
-    paces = measure(ways, prompt_tokens=READ, answer_tokens=WRITTEN, rounds=ROUNDS, deadline=deadline)
+    read, written = SMALL if way[0].stat().st_size < LARGEST else LARGE
+    paces = measure(ways, prompt_tokens=read, answer_tokens=written, rounds=ROUNDS, deadline=deadline)
     seconds = {name: sorted(p.of_answer(PROMPT_TOKENS, ANSWER_TOKENS) for p in of) for name, of in paces.items()}
     if len(seconds["now"]) < ROUNDS:
         return 1.0
