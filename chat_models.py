@@ -1,18 +1,23 @@
 """Settings come in; the chat model that they name, open, goes out."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 import models
-from inference.chat_model import load_chat_model
+from errors import ModelError
+from hub.names import HUB
+from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.engine import count_weights
 from inference.loading import Loading
-from inference.remote_model import estimate_tokens, remote_model
+from inference.offload import Offload
+from inference.remote_model import estimate_tokens, failures, remote_model, told_context
 from inference.tuning import tune
 from settings import ROOT, Settings
 
@@ -29,12 +34,27 @@ class ChatModel:
     context_tokens: int
     count_tokens: Callable[[list[BaseMessage]], int]
     is_small: bool
+    errors: Callable[[], AbstractContextManager[None]] = nullcontext  # turns a server's failures into ModelErrors
+
+    def json_form(self, schema: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the response_format by which it answers in JSON, by a schema if there is one."""
+        if schema is None:
+            return {"type": "json_object"}
+        if isinstance(self.llm, LlamaCppChat):
+            return {"type": "json_object", "schema": schema}
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
 @contextmanager
-def open_model(settings: Settings) -> Iterator[ChatModel]:
-    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
+def open_model(settings: Settings, tell: Callable[[str], None] | None = None) -> Iterator[ChatModel]:
+    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names.
+
+    `tell` is given what was asked of the GPU and did not happen.
+    """
     if settings.model_url:
+        if settings.adapter:
+            reason = "RAG_MODEL_URL names a server, which has to load it itself"
+            raise ModelError(f"RAG_ADAPTER={settings.adapter}", reason, "Unset one of the two")
         with remote_model(
             settings.model_url,
             settings.model,
@@ -43,19 +63,33 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
             max_tokens=settings.max_answer_tokens,
             seed=settings.seed,
         ) as remote:
-            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
+            if 0 < (told := told_context(remote)) < settings.context_tokens:
+                reason = f"the context of {settings.model} at {settings.model_url} holds {told}"
+                raise ModelError(
+                    f"{settings.context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {told} or less"
+                )
+            errors = partial(failures, settings.model_url, settings.model)
+            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False, errors=errors)
         return
     path, loading = locate(settings), Loading(settings.gpu_layers, settings.context_tokens, settings.threads)
     if settings.tune:
-        path, loading = tune(path, loading, settings.cache)
+        path, loading = tune(path, loading, settings.cache, requantised=not settings.adapter)
     llm = load_chat_model(
         path,
-        loading=loading,
+        loading=replace(
+            loading,
+            queue=settings.queue,
+            states_mb=settings.states_mb,
+            adapter=locate_adapter(settings),
+            adapter_scale=settings.adapter_scale,
+        ),
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,
     )
     try:
+        if tell and (short := offload_shortfall(settings, llm.engine.offload)):
+            tell(short)
         is_small = llm.engine.parameters < SMALL_MODEL
         yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
     finally:
@@ -71,4 +105,22 @@ def answer_style(settings: Settings) -> str:
 
 def locate(settings: Settings) -> Path:
     """Return the verified GGUF file that the settings name."""
-    return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+    return models.locate_weights(
+        settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline, cache=settings.cache
+    )
+
+
+def locate_adapter(settings: Settings) -> Path | None:
+    """Return the LoRA adapter that the settings name, its hash checked where they give one."""
+    if not settings.adapter:
+        return None
+    if not (settings.adapter.startswith(HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
+        raise ModelError(settings.adapter, "no such adapter file", "Set RAG_ADAPTER to a GGUF file's path")
+    return models.locate_weights(
+        settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline, cache=settings.cache
+    )
+
+
+def offload_shortfall(settings: Settings, offload: Offload) -> str:
+    """Say what RAG_GPU_LAYERS asks for and did not happen; nothing where it is not set."""
+    return offload.shortfall if "gpu_layers" in settings.model_fields_set else ""

@@ -2,20 +2,21 @@
 
 import importlib.util
 import platform
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import chat_models
 import ingestion
-import models
 import pipeline
 from errors import RagError, StoreError
-from inference.chat_model import LlamaCppChat, offload_report
+from hashes import known_sha256
+from inference.chat_model import LlamaCppChat
 from loaders.checkup import TRUTH
 from loaders.checkup import examine as examine_generation
-from loaders.generations import current
-from settings import ROOT, Settings
+from loaders.pointer import current
+from settings import Settings
 
 PACKAGES = (
     "langchain",
@@ -78,19 +79,21 @@ def _embedder(settings: Settings, problems: list[str]) -> dict[str, Any]:
 
 
 def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
-    import llama_cpp
-
     with chat_models.open_model(settings) as model:
         if not isinstance(model.llm, LlamaCppChat):
             return {"name": settings.model, "server": settings.model_url, "note": "asked for nothing: it may be off"}
-        path = models.locate_weights(settings.model, base=ROOT, offline=settings.offline)
+        engine, adapter = model.llm.engine, model.llm.engine.adapter
+        if short := chat_models.offload_shortfall(settings, engine.offload):
+            problems.append(short)
+        path = chat_models.locate(settings)
         return {
             "path": str(path),
-            "sha256": models.file_sha256(path),
-            "gpu_offload_compiled_in": bool(llama_cpp.llama_supports_gpu_offload()),
-            "offload": offload_report(model.llm),
+            "sha256": known_sha256(path, settings.cache),
+            "gpu_offload_compiled_in": bool(engine.offload.backends),
+            "offload": str(engine.offload),
+            "devices": [asdict(share) for share in engine.offload.shares],
             "context_tokens": model.context_tokens,
-        }
+        } | ({"adapter": str(adapter), "adapter_sha256": known_sha256(adapter.path, settings.cache)} if adapter else {})
 
 
 def _index(settings: Settings, problems: list[str], *, repair: bool) -> dict[str, Any]:

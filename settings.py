@@ -33,7 +33,9 @@ class Settings(BaseSettings):
         Path("store"), description="Directory of the index. A relative path starts at the clone."
     )
     offline: bool = Field(
-        True, description="true: never use the network. false: models named hub:… may be downloaded once."
+        True,
+        description="true: never use the network, but for `models get`. false: models named hub:… are downloaded "
+        "when first used.",
     )
 
     embedder: str = Field(
@@ -49,8 +51,8 @@ class Settings(BaseSettings):
     )
     cache: Annotated[Path, AfterValidator(_under_root)] = Field(
         Path("~/.cache/groundwork"),
-        description="Directory of what is made once from a model: the embedder's onnx-int8 file, the chat model's "
-        "q8_0 file, and what was measured of both.",
+        description="Directory of what is made once from a model (the embedder's onnx-int8 file, the chat model's "
+        "q8_0 file, what was measured of both), and of what is known of models that were downloaded.",
     )
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
@@ -143,9 +145,31 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080/v1, that runs RAG_MODEL instead of this process. Empty: none.",
     )
     model_key: SecretStr = Field(SecretStr(""), description="API key of that server, if it wants one.")
+    adapter: str = Field(
+        "",
+        description="LoRA adapter of that model: a GGUF file's path, or hub:OWNER/REPO/FILE.gguf[@REVISION]. "
+        "Empty: none.",
+    )
+    adapter_scale: float = Field(1.0, ge=0, le=10, description="How much of the adapter is added: 0 nothing, 1 all.")
+    adapter_sha256: str = Field(
+        "", pattern="^([0-9a-f]{64})?$", description="Expected SHA-256 of the adapter (hex). Empty: not checked."
+    )
+    server_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that clients of `serve` have to send as a bearer token. Empty: none, on loopback.",
+    )
     gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
+    queue: int = Field(
+        32, ge=1, le=10_000, description="Requests that may wait for the model; the next is told when to come again."
+    )
+    states_mb: int = Field(
+        256,
+        ge=0,
+        description="Megabytes of memory for what the model has read of earlier prompts, so that it need not read them "
+        "again when users take turns. 0: it remembers the last one only.",
+    )
     tune: bool = Field(
         True,
         description="true: the first start measures how the model runs fastest on this CPU, 5 to 20 s, and RAG_CACHE "
@@ -209,6 +233,11 @@ class Settings(BaseSettings):
     )
     expand_below: float = Field(
         0.5, ge=-1, le=1, description="expand: cosine of the nearest passage under which a question finds little."
+    )
+    answer_cache: bool = Field(
+        True,
+        description="true: a question asked before, over the same index and with the same settings, gets the answer of "
+        "then at once; the index directory keeps 500. false: none is kept, and those that were are deleted.",
     )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")

@@ -1,64 +1,51 @@
-"""A GGUF path comes in; one llama.cpp context, guarded against two users at once, goes out."""
+"""A GGUF path comes in; one llama.cpp context, with the queue of its users, goes out."""
 
-import contextlib
-import ctypes
 import os
 import re
-import threading
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from errors import ModelError
+from inference.adapters import Adapter, attach_adapter
+from inference.llama_log import llama_log
 from inference.loading import Loading
+from inference.offload import Offload, read_offload
+from inference.prefix import State
+from inference.turns import Turns
 
 if TYPE_CHECKING:
     from llama_cpp import Llama
 
 # Prompt tokens/s by n_batch (SmolLM2-135M Q4_1, 1,800 tokens, 2 CPU cores): 64: 403, 128: 412, 256: 407,
 # 512: 388, 1024: 394, 2048: 393. Flat on a CPU, where a small batch loses less of the reused prefix (see
-# inference/sampling.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
+# inference/prefix.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
 CPU_BATCH, GPU_BATCH = 64, 512
 CACHE_TYPES = {"f16": 1, "q8_0": 8}  # their numbers in ggml
-# Only for the thread that already holds the model: a stream left open in a notebook ends in an error, not a
-# hang. A web server may advance one stream from several threads, so such a wait is not always in vain.
-SAME_THREAD_WAIT_S = 120.0
 REMEDY = "Download the file again, or choose another"
 
 
 @dataclass(eq=False)
 class Engine:
-    """One loaded context, what guards it and what it last read; every copy of a chat model shares it."""
+    """One loaded context, the queue before it and what it last read; every copy of a chat model shares it."""
 
     llama: "Llama"
     model_name: str
-    offload: str
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    owner: int = 0  # the thread that began the present stream
+    offload: Offload
+    turns: Turns
+    adapter: Adapter | None = None
     prompt_size: int = 0  # tokens of the last prompt
-    worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "llama"))
+    states: list[State] = field(default_factory=list)  # of earlier prompts, the last used last
+    states_bytes: int = 0  # that they may have together
 
-    @contextlib.contextmanager
-    def sole_use(self) -> Iterator[None]:
-        """Hold the context: llama.cpp crashes or mixes texts when two completions share it."""
-        me = threading.get_ident()
-        if not self.lock.acquire(timeout=SAME_THREAD_WAIT_S if self.owner == me else -1):
-            reason = "this thread still holds an open stream of it"
-            raise ModelError(self.model_name, reason, "Read the stream to its end or close it first")
-        self.owner = me
-        try:
-            yield
-        finally:
-            self.owner = 0
-            self.lock.release()
+    def turn(self, cost: int, who: str = "") -> AbstractContextManager[None]:
+        """Hold the context for one completion of `cost` tokens at most; `who` is the user, or the conversation."""
+        return self.turns.turn(cost, who)
 
     def close(self) -> None:
-        """Free the weights; later calls fail."""
-        self.worker.shutdown(cancel_futures=True)
+        """Free the weights; what runs ends, and later calls fail."""
+        self.turns.close()
         self.llama.close()
 
     @property
@@ -117,8 +104,14 @@ def open_engine(path: Path, loading: Loading) -> Engine:
         raise ModelError(
             f"{loading.context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {trained} or less"
         )
-    layers = llama_cpp.llama_model_n_layer(llama.model) + 1  # llama.cpp counts the output layer as one
-    return Engine(llama, path.name, describe_offload(layers, loading.gpu_layers, "".join(log)))
+    offload, adapter = read_offload("".join(log), loading.gpu_layers), None
+    if loading.adapter:
+        try:
+            adapter = attach_adapter(llama, loading.adapter, loading.adapter_scale)
+        except ModelError:
+            llama.close()
+            raise
+    return Engine(llama, path.name, offload, Turns(loading.queue), adapter, states_bytes=loading.states_mb * 1_000_000)
 
 
 def count_weights(path: Path) -> int:
@@ -144,35 +137,6 @@ def _check_gguf(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(path, "it is not a GGUF file", REMEDY)
-
-
-def describe_offload(layers: int, gpu_layers: int, log: str) -> str:
-    """Say in one sentence, from llama.cpp's log of the loading, how many layers the GPU got."""
-    import llama_cpp
-
-    if found := re.search(r"offloaded (\d+)/(\d+) layers to GPU", log):
-        return f"{found[1]} of {found[2]} layers are on the GPU."
-    if gpu_layers == 0:
-        return f"All {layers} layers are on the CPU, as asked."
-    if llama_cpp.llama_supports_gpu_offload():
-        return f"All {layers} layers are on the CPU, although this build of llama.cpp can use a GPU."
-    rebuild = 'make clean && CMAKE_ARGS="-DGGML_CUDA=on" make setup.'
-    return f"All {layers} layers are on the CPU: llama.cpp is built without GPU support; rebuild with {rebuild}"
-
-
-@cache
-def llama_log() -> tuple[deque[str], Any]:
-    """Collect llama.cpp's log instead of having it on stderr; the callback comes along to be kept alive."""
-    import llama_cpp
-
-    kept: deque[str] = deque(maxlen=2000)
-
-    def keep(level: int, text: bytes, data: object) -> None:
-        kept.append(text.decode("utf-8", "replace"))
-
-    callback = llama_cpp.llama_log_callback(keep)
-    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
-    return kept, callback
 
 
 def threads_of(loading: Loading) -> tuple[int, int]:

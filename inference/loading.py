@@ -1,6 +1,7 @@
 """What can be chosen when a GGUF file is loaded goes in; one value that engine, planning and tuning share goes out."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,10 @@ class Loading:
     cache_type: str = "f16"  # of keys and values: f16, or q8_0, which needs flash attention
     flash_attention: bool = False
     mmap: bool = True
+    queue: int = 32  # completions that may wait for the model
+    adapter: Path | None = None  # a LoRA adapter's GGUF file
+    adapter_scale: float = 1.0
+    states_mb: int = 256  # of memory for the KV states of earlier prompts (inference/prefix.py); 0: none are kept
 
 
 DEFAULTS = Loading()
