@@ -1,13 +1,16 @@
 """The shape of a model and a way to train it come in; the bytes that this takes on each GPU and the host go out."""
 
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, prod
 from typing import TYPE_CHECKING
 
-from training.activations import Run, Shape, kept_bytes, layer_bytes, loss_bytes
+from errors import ModelError
+from training.activations import Run, Shape, head_bytes, kept_bytes, layer_bytes, loss_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from inference.gguf_header import Header
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)  # a weight, its share of a block's scale and of that scale's scale
 ADAM = {"adamw": 8.0, "adamw-8bit": 2 * (1 + 4 / 256)}  # bytes of both moments; 8-bit ones have a scale for 256 each
@@ -26,6 +29,17 @@ class Memory:
     total_bytes: int
     host_bytes: int
     peak: str  # when that is: at the "loss", at a "layer" that is computed again, or with all "gradients"
+
+
+def read_shape(header: "Header") -> Shape:
+    """Return the shape that a GGUF header tells; raise ModelError for layers that are not like Llama's."""
+    parts = {tensor.name: tensor for tensor in header.tensors}
+    if header.experts_used or "blk.0.ffn_gate.weight" not in parts:
+        reason = f"training is planned for dense layers like Llama's, not for {header.architecture or 'this'}"
+        raise ModelError(header.name or "the model", reason, "Name another model")
+    names = ("layers", "hidden", "heads", "kv_heads", "key_size", "value_size", "feed_forward", "vocabulary")
+    weights = sum(prod(tensor.shape) for name, tensor in parts.items() if not name.startswith("rope_"))
+    return Shape(*(getattr(header, name) for name in names), weights, "output.weight" not in parts)
 
 
 def trained_parameters(shape: Shape, run: Run) -> int:
@@ -92,12 +106,14 @@ def plan_memory(shape: Shape, run: Run) -> Memory:
     head = largest if run.method == "full" else 0
     recomputed = max(layer_bytes(shape, run, n) for n in range(shape.layers)) if run.checkpointing else 0
     earlier = gradients if run.accumulate > 1 else 0
+    wide = 2 if run.method == "full" or "lora" in run.method and "down" in run.targets else 3
+    working = run.element * run.tokens * (shape.hidden + wide * shape.feed_forward)  # what flows back in one layer
     # Without gradients of an earlier pass, these and the activations are never whole at one time.
     moments = {
         "loss": kept + max(loss, head) + earlier,
-        "layer": kept - loss // 2 + head + recomputed + earlier,
-        # a tied embedding's gradients from its two uses meet at the end
-        "gradients": gradients + recomputed + (head if shape.tied or earlier else 0),
+        "layer": kept - head_bytes(shape, run) + head + recomputed + working + earlier,
+        # at the end a tied embedding's gradients from its two uses are added up, beside both
+        "gradients": gradients + recomputed + head * (2 * shape.tied + (run.accumulate > 1)),
     }
     peak = max(moments, key=lambda name: moments[name])
     return Memory(
