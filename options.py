@@ -54,9 +54,7 @@ Length = Annotated[int, typer.Option(min=2, max=1 << 24, help="Training: tokens 
 Accumulate = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: passes before an update.")]
 Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Training: keep the layers' inputs alone.")]
 Precision = Annotated[Literal["fp32", "bf16"], typer.Option(help="Training: bf16 has fp32 weights for the update.")]
-Optimiser = Annotated[
-    Literal["adamw", "adamw-8bit"], typer.Option(help="Training: AdamW, its moments in 32 or 8 bits.")
-]
+Optimiser = Annotated[Literal["adamw", "adamw-8bit"], typer.Option(help="Training: moments in 32 or 8 bits.")]
 Gpus = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: how many GPUs.")]
 Zero = Annotated[int, typer.Option(min=0, max=3, help="Training: stage of ZeRO; 0: every GPU holds everything.")]
 Offload = Annotated[bool, typer.Option("--offload", help="Training: what ZeRO shares lies on the host.")]

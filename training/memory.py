@@ -106,7 +106,7 @@ def plan_memory(shape: Shape, run: Run) -> Memory:
     head = largest if run.method == "full" else 0
     recomputed = max(layer_bytes(shape, run, n) for n in range(shape.layers)) if run.checkpointing else 0
     earlier = gradients if run.accumulate > 1 else 0
-    wide = 2 if run.method == "full" or "lora" in run.method and "down" in run.targets else 3
+    wide = 2 if run.method == "full" or ("lora" in run.method and "down" in run.targets) else 3
     working = run.element * run.tokens * (shape.hidden + wide * shape.feed_forward)  # what flows back in one layer
     # Without gradients of an earlier pass, these and the activations are never whole at one time.
     moments = {
