@@ -5,7 +5,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING
 
 from errors import ModelError
-from training.activations import Run, Shape, head_bytes, kept_bytes, layer_bytes, loss_bytes
+from training.activations import LINEAR, Run, Shape, head_bytes, kept_bytes, layer_bytes, loss_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,10 +67,10 @@ def trained_parameters(shape: Shape, run: Run) -> int:
 def state_bytes(shape: Shape, run: Run) -> tuple[int, int, int]:
     """Return the bytes of weights, gradients and optimiser before anything is spread over GPUs.
 
-    AdamW in fp32 takes 4 + 4 + (4 + 4) = 16 bytes a parameter; in mixed precision 2 + 2 + (4 + 4 + 4) = 16 too, the
-    third 4 being the fp32 weights that are updated (Micikevicius et al. 2018; Rajbhandari et al. 2020, section 3.1).
-    So "16 × the model" is 16 × the number of parameters, hence 8 × the size of a bf16 file and 4 × that of an fp32 one.
-    What a frozen model gets is trained in fp32, as peft does, at 16 bytes too. QLoRA: the layers' matrices at 4.127
+    AdamW in fp32 takes 4 + 4 + (4 + 4) = 16 bytes a parameter; in mixed precision 2 + 2 + (4 + 4 + 4) = 16 too, of
+    fp32 weights for the update and both moments (Micikevicius et al. 2018; Rajbhandari et al. 2020, section 3.1). So
+    "16 × the model" is bytes for each parameter: 8 × the size of a bf16 file, 4 × that of an fp32 one. What is added
+    to a frozen model is trained in fp32, as peft does, at 16 bytes too. QLoRA: the layers' matrices at 4.127
     bits (Dettmers et al. 2023, section 3), the rest in bf16; 8-bit moments: Dettmers et al. 2022.
     """
     trained, moments = trained_parameters(shape, run), ADAM[run.optimiser]
@@ -138,8 +138,9 @@ def smaller(run: Run) -> "Iterator[tuple[str, Run]]":
         (f"--batch 1 --accumulate {passes}", {"batch": 1, "accumulate": passes}),
         ("--zero 2 --offload", {"zero": 2, "offload": True}),
         ("--train lora", {"method": "lora"}),
-        ("--train qlora", {"method": "qlora"}),
+        ("--train qlora", {"method": "qlora", "targets": LINEAR}),
     ]
     for words, change in changes:
-        if (other := replace(run, **change)) != run:  # type: ignore[arg-type]
+        other = replace(run, **change)  # type: ignore[arg-type]
+        if other != run and not (other.checkpointing and run.method == other.method == "prefix"):  # peft refuses it
             yield words, other
