@@ -1,11 +1,13 @@
 """The plan of what training takes, against what PyTorch and peft keep of a tiny Llama, byte by byte."""
 
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import peft
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from training.activations import LINEAR, Run, Shape, kept_bytes
@@ -108,6 +110,48 @@ def test_states_are_those_of_an_update(method: str, tied: bool) -> None:
     assert state_bytes(shape, run) == tuple(
         sum(tensor.nbytes for tensor in tensors) for tensors in (model.parameters(), gradients, moments)
     )
+
+
+def most_bytes(model: Any, run: Run) -> int:
+    """Return the most bytes that are allocated at one time of a second update, with the weights and moments."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, fused=True)
+    ids = torch.randint(0, 101, (run.batch, run.length))
+
+    def update() -> None:
+        for _ in range(run.accumulate):
+            model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    update()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        update()
+    assert profiled.profiler
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return sum(p.nbytes for p in [*model.parameters(), *trained, *trained]) + max(accumulate(changes))
+
+
+@pytest.mark.parametrize(
+    ("peak", "method", "changes"),
+    [
+        ("loss", "full", {"batch": 8, "length": 64}),
+        ("loss", "full", {"batch": 8, "length": 64, "accumulate": 2}),
+        ("layer", "full", {"batch": 8, "length": 64, "checkpointing": True}),
+        ("layer", "lora", {"batch": 8, "length": 64}),
+        ("gradients", "full", {"batch": 1, "length": 8}),
+    ],
+)
+def test_the_most_at_one_time_is_within_three_per_cent(peak: str, method: str, changes: dict[str, Any]) -> None:
+    vocabulary = 5000 if peak == "gradients" else 101
+    model, shape, run = build(method, "fp32", vocab_size=vocabulary)
+    run = replace(run, **changes)
+    if run.checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    memory = plan_memory(replace(shape, vocabulary=vocabulary), run)
+    assert memory.peak == peak
+    assert most_bytes(model, run) == pytest.approx(memory.total_bytes, rel=0.03)
 
 
 def test_sixteen_bytes_a_parameter_in_either_precision() -> None:
