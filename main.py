@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import capacity
 import evaluations
 import experiments
 import whole
@@ -274,6 +275,7 @@ def index_rebuild(as_json: Json = False) -> None:
 
 
 app.command()(experiments.tune)
+app.command()(capacity.plan)
 
 
 @app.command()
