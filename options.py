@@ -55,7 +55,7 @@ Accumulate = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: pas
 Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Training: keep the layers' inputs alone.")]
 Precision = Annotated[Literal["fp32", "bf16"], typer.Option(help="Training: bf16 has fp32 weights for the update.")]
 Optimiser = Annotated[Literal["adamw", "adamw-8bit"], typer.Option(help="Training: moments in 32 or 8 bits.")]
-Gpus = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: how many GPUs.")]
+Gpus = Annotated[int, typer.Option(min=0, max=1 << 20, help="Training: how many GPUs. 0: those of --vram, or here.")]
 Zero = Annotated[int, typer.Option(min=0, max=3, help="Training: stage of ZeRO; 0: every GPU holds everything.")]
 Offload = Annotated[bool, typer.Option("--offload", help="Training: what ZeRO shares lies on the host.")]
 Targets = Annotated[

@@ -62,7 +62,7 @@ MAY_IMPORT = {
     "chains": {"errors", "privacy", "harmless", "sentences", "words"},
     "inference": {"errors", "privacy", "harmless"},
     "prompts": {"errors", "privacy", "sentences", "words"},
-    "capacity": {"chat_models", "inference", "options", "settings", "tables", "terminal"},
+    "capacity": {"chat_models", "experiments", "inference", "options", "settings", "tables", "terminal"},
     "chat_models": {"inference", "models", "settings", "errors"},
     "searching": {"models", "inference", "loaders", "chains", "prompts", "settings", "errors"},
     "remedies": {"searching", "loaders", "chains", "settings"},

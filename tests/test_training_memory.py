@@ -1,17 +1,23 @@
 """The plan of what training takes, against what PyTorch and peft keep of a tiny Llama, byte by byte."""
 
+import json
 from dataclasses import replace
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import peft
 import pytest
 import torch
+from gguf_files import write_header
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import main
+from errors import ModelError
+from inference.gguf_header import read_header
 from training.activations import LINEAR, Run, Shape, kept_bytes
-from training.memory import plan_memory, smaller, state_bytes, trained_parameters
+from training.memory import plan_memory, read_shape, smaller, state_bytes, trained_parameters
 
 # peft 0.21 asks transformers 5.23 by a name that goes in its version 6
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -190,3 +196,38 @@ def test_ways_to_need_less_need_less() -> None:
     run = Run(batch=4, length=2048)
     whole = plan_memory(LLAMA_7B, run).total_bytes
     assert all(plan_memory(LLAMA_7B, other).total_bytes < whole for _, other in smaller(run))
+
+
+def test_the_command_says_what_a_training_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["plan", "--model", str(write_header(tmp_path / "m.gguf", "mistral-7b")), "--train", "full"]
+    assert main.main([*given, "--vram", "24GB", "--length", "512", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["parameters"] == 7_248_023_552
+    states = [report[f"{part}_bytes"] for part in ("weights", "gradients", "optimiser")]
+    assert states == [part * report["parameters"] for part in (2, 2, 12)]
+    assert not report["fits"]
+    assert report["would_fit"] == ["--zero 2 --offload", "--train lora", "--train qlora"]
+    assert main.main([*given, "--vram", "24GB", "--zero", "2", "--offload", "--length", "512"]) == 0
+    assert "Fits in 24 GB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--train", "lora", "--targets", "q,x"], "there is no x"),
+        (["--train", "full", "--offload"], "--zero 1, 2 or 3"),
+        (["--train", "prefix", "--checkpointing"], "peft refuses"),
+        (["--train", "magic"], "magic"),
+    ],
+)
+def test_what_can_not_be_trained_so_is_one_line(
+    options: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["plan", *options]) == 1
+    assert word in capsys.readouterr().err
+
+
+def test_a_mixture_of_experts_is_refused(tmp_path: Path) -> None:
+    header = replace(read_header(write_header(tmp_path / "m.gguf", "mistral-7b")), experts_used=2)
+    with pytest.raises(ModelError, match="dense layers"):
+        read_shape(header)
