@@ -39,7 +39,8 @@ def read_shape(header: "Header") -> Shape:
         raise ModelError(header.name or "the model", reason, "Name another model")
     names = ("layers", "hidden", "heads", "kv_heads", "key_size", "value_size", "feed_forward", "vocabulary")
     weights = sum(prod(tensor.shape) for name, tensor in parts.items() if not name.startswith("rope_"))
-    return Shape(*(getattr(header, name) for name in names), weights, "output.weight" not in parts)
+    sizes = {name: getattr(header, name) for name in names}
+    return Shape(**sizes, parameters=weights, tied="output.weight" not in parts)
 
 
 def trained_parameters(shape: Shape, run: Run) -> int:
