@@ -1,5 +1,6 @@
 """Settings come in; the chat model that they name, open, goes out."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ import models
 from errors import ModelError
 from inference.chat_model import load_chat_model
 from inference.engine import count_weights
+from inference.fitting import Room, fit, fit_as_asked
+from inference.gguf_header import read_header
 from inference.loading import Loading
 from inference.offload import Offload
 from inference.remote_model import estimate_tokens, remote_model
+from inference.room import free_room
 from settings import ROOT, Settings
 
 # Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
@@ -33,11 +37,8 @@ class ChatModel:
 
 
 @contextmanager
-def open_model(settings: Settings, tell: Callable[[str], None] | None = None) -> Iterator[ChatModel]:
-    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names.
-
-    `tell` is given what was asked of the GPU and did not happen.
-    """
+def open_model(settings: Settings) -> Iterator[ChatModel]:
+    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
     if settings.model_url:
         if settings.adapter:
             reason = "RAG_MODEL_URL names a server, which has to load it itself"
@@ -52,26 +53,43 @@ def open_model(settings: Settings, tell: Callable[[str], None] | None = None) ->
         ) as remote:
             yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
         return
+    path = locate(settings)
     llm = load_chat_model(
-        locate(settings),
-        loading=Loading(
-            settings.gpu_layers,
-            settings.context_tokens,
-            settings.threads,
-            adapter=locate_adapter(settings),
-            adapter_scale=settings.adapter_scale,
-        ),
+        path,
+        loading=fit_loading(settings, path, free_room()),
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,
     )
     try:
-        if tell and (short := offload_shortfall(settings, llm.engine.offload)):
-            tell(short)
+        if short := offload_shortfall(settings, llm.engine.offload):
+            logging.getLogger(__name__).warning(short)
         is_small = llm.engine.parameters < SMALL_MODEL
         yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
     finally:
         llm.engine.close()
+
+
+def loading(settings: Settings) -> Loading:
+    """Return how the settings want the model loaded, RAG_GPU_LAYERS=auto taken for all."""
+    layers = -1 if settings.gpu_layers == "auto" else settings.gpu_layers
+    return Loading(
+        layers,
+        settings.context_tokens,
+        settings.threads,
+        cache_type=settings.cache_type,
+        adapter=locate_adapter(settings),
+        adapter_scale=settings.adapter_scale,
+    )
+
+
+def fit_loading(settings: Settings, path: Path, room: Room) -> Loading:
+    """Return the same, RAG_GPU_LAYERS=auto resolved by the GPUs' free memory; warn where RAM can't hold the rest."""
+    wanted, header = loading(settings), read_header(path)
+    found = fit(header, wanted, room) if settings.gpu_layers == "auto" else fit_as_asked(header, wanted, room)
+    if not found.fits:
+        logging.getLogger(__name__).warning("%s: %s", path.name, " ".join(found.advice))
+    return found.loading
 
 
 def answer_style(settings: Settings) -> str:
@@ -96,5 +114,5 @@ def locate_adapter(settings: Settings) -> Path | None:
 
 
 def offload_shortfall(settings: Settings, offload: Offload) -> str:
-    """Say what RAG_GPU_LAYERS asks for and did not happen; nothing where it is not set."""
-    return offload.shortfall if "gpu_layers" in settings.model_fields_set else ""
+    """Say what a number in RAG_GPU_LAYERS asks for and did not happen; auto asks for nothing that may not."""
+    return "" if settings.gpu_layers == "auto" else offload.shortfall

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import capacity
 import evaluations
 import experiments
 import whole
@@ -27,7 +28,6 @@ from terminal import (
     print_sources,
     progress,
     read_line,
-    say,
     short,
     show_answer,
 )
@@ -117,7 +117,7 @@ def ask(
         return
     if not as_json:
         whole.tell_of_all(question)
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         asked = Asked(settings, index, settings.top_k, where)
         seen = explaining.start(asked, explain or bool(expect))
         answer = show_answer(chain, question, (), quiet=as_json, trace=seen)
@@ -145,7 +145,7 @@ def chat(
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         out.print("Ask away. /sources, /reset, /quit; Ctrl-C stops an answer.")
         while (line := read_line()) != "/quit":
             try:
@@ -275,6 +275,7 @@ def index_rebuild(as_json: Json = False) -> None:
 
 
 app.command()(experiments.tune)
+app.command()(capacity.plan)
 
 
 @app.command()

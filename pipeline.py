@@ -4,7 +4,7 @@ a document   files → loaders.parsing → embeddings → store                 
 a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cache, partial
@@ -121,16 +121,11 @@ def open_index(settings: Settings) -> Iterator[Index]:
 
 @contextmanager
 def open_chain(
-    settings: Settings,
-    index: Index,
-    where: Filter | None = None,
-    *,
-    search: Search | None = None,
-    tell: Callable[[str], None] | None = None,
+    settings: Settings, index: Index, where: Filter | None = None, *, search: Search | None = None
 ) -> Iterator[Chain]:
     """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end.
 
-    `search` brings the passages instead of the index, if it is given; `tell` as open_model has it.
+    `search` brings the passages instead of the index, if it is given.
     """
     search = build_evidence(settings, index, where=where, search=search)
     style = answer_style(settings)
@@ -140,7 +135,7 @@ def open_chain(
         )
         yield _join(settings, index, no_model, None, "quote")
         return
-    with open_model(settings, tell) as model:
+    with open_model(settings) as model:
         brief = style == "brief"
         qa = RetrievalQA.from_llm(
             model.llm,

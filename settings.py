@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -151,8 +151,15 @@ class Settings(BaseSettings):
     adapter_sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="Expected SHA-256 of the adapter (hex). Empty: not checked."
     )
-    gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
+    gpu_layers: Annotated[int, Field(ge=-1)] | Literal["auto"] = Field(
+        "auto", description="Model layers put on the GPU. auto: as many as its free memory holds. -1: all. 0: none."
+    )
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
+    cache_type: str = Field(
+        "f16",
+        pattern="^(f16|q8_0)$",
+        description="Form of the model's keys and values: f16, or q8_0 at half the memory, with flash attention.",
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
     temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")

@@ -103,10 +103,11 @@ def open_engine(path: Path, loading: Loading) -> Engine:
             # Tokens/s here with one and two threads: generation 85 and 106, prompt 203 and 388.
             n_threads=loading.threads or physical_cores(),
             n_threads_batch=loading.prompt_threads or loading.threads or usable_cpus(),
-            flash_attn=loading.flash_attention,
+            flash_attn=loading.flash_attention or loading.cache_type != "f16",
             type_k=CACHE_TYPES[loading.cache_type],
             type_v=CACHE_TYPES[loading.cache_type],
             use_mmap=loading.mmap,
+            swa_full=loading.full_window,
             verbose=False,
         )
     except (ValueError, RuntimeError, OSError, TemplateError) as error:

