@@ -18,6 +18,7 @@ from inference.chat_model import LlamaCppChat
 from inference.offload import Offload, Share, built_backends, read_offload
 from models import locate_weights
 from settings import load_settings
+from tests.second_device import TIGHT
 
 ROOT = Path(__file__).parent.parent
 # What 0.3.36 wrote, shortened to two layers and the output layer.
@@ -143,3 +144,12 @@ def test_layers_go_to_a_second_device(second_device: dict[str, Any], asked: str,
 def test_the_second_device_gives_the_same_tokens(second_device: dict[str, Any]) -> None:
     answers = {run["answer"] for run in second_device["runs"].values()}
     assert len(answers) == 1 and answers != {""}
+
+
+def test_as_many_layers_go_there_as_its_free_memory_holds(second_device: dict[str, Any]) -> None:
+    (free,) = second_device["free"]
+    assert free > 100_000_000
+    assert second_device["runs"]["auto"]["shares"]["RPC0"]["layers"] == 31
+    tight = second_device["runs"]["tight"]["shares"]["RPC0"]
+    assert 0 < tight["layers"] < 31
+    assert tight["weights_bytes"] + tight["cache_bytes"] + tight["compute_bytes"] <= TIGHT
