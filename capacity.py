@@ -1,4 +1,4 @@
-"""The command plan: a model and the memory there is come in; what fits, and what would let more fit, goes out."""
+"""The commands on models: a name or a machine comes in; what is there, and what of it fits, goes out."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,12 +7,66 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from options import Json
-from tables import print_table
-from terminal import out, print_json
+from tables import print_models, print_table
+from terminal import out, print_json, say
 
 if TYPE_CHECKING:
     from inference.fitting import Fit, Room
     from inference.gguf_header import Header
+
+USERS = ("model", "embedder", "reranker", "nli", "judge_model")  # the settings that name models
+models_app = typer.Typer(help="List the models on this machine, get one, or remove one.", invoke_without_command=True)
+Name = Annotated[str, typer.Argument(help="hub:OWNER/REPO/FILE.gguf, or hub:OWNER/REPO, with @REVISION or without.")]
+
+
+@models_app.callback()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """List the models on this machine, get one, or remove one."""
+    if context.invoked_subcommand:
+        if as_json:
+            raise typer.BadParameter("options of a subcommand stand behind it")
+        return
+    from inventory import list_models
+    from settings import PREFIX, ROOT
+
+    settings = _settings()
+    used = {f"{PREFIX}{key}".upper(): getattr(settings, key) for key in USERS}
+    rows = [asdict(model) for model in list_models(used, settings.cache, ROOT)]
+    if as_json:
+        print_json({"models": rows})
+    else:
+        print_models(rows)
+
+
+@models_app.command("get")
+def models_get(name: Name, as_json: Json = False) -> None:
+    """Download a model, or its newest revision, from the hub; what is here already is not fetched again."""
+    from hub.downloads import fetch, look_up
+    from hub.names import parse_name
+    from inventory import describe
+
+    settings = _settings()
+    offer = look_up(parse_name(name))
+    if not as_json:
+        say(f"{offer.size / 1e6:.0f} MB, licence: {offer.licence or 'not on its card'}, commit {offer.commit}")
+    record = fetch(offer, settings.cache, quiet=as_json)
+    model = asdict(describe(record))
+    if as_json:
+        print_json(model | {"files": record.files})
+    else:
+        print_models([model])
+
+
+@models_app.command("remove")
+def models_remove(name: Name, as_json: Json = False) -> None:
+    """Delete what was downloaded for a name and no other name needs."""
+    from hub.records import remove
+
+    freed = remove(name, _settings().cache)
+    if as_json:
+        print_json({"removed": name, "freed_bytes": freed})
+    else:
+        out.print(f"{freed / 1e6:.0f} MB freed")
 
 
 def plan(
@@ -34,7 +88,7 @@ def plan(
     path = chat_models.locate(settings)
     header, here = read_header(path), free_room()
     room = Room(here.ram, parse_sizes(vram)) if vram else here
-    found = fit(header, chat_models.loading(settings), room, users=users)
+    found = fit(header, chat_models.wanted_loading(settings), room, users=users)
     if as_json:
         print_json(_report(path, header, found, room, users))
     else:
@@ -96,3 +150,9 @@ def _show(path: Path, header: "Header", found: "Fit", room: "Room", users: int) 
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _settings() -> Any:
+    from settings import load_settings
+
+    return load_settings()

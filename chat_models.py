@@ -2,23 +2,27 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 import models
 from errors import ModelError
-from inference.chat_model import load_chat_model
+from hub.names import HUB
+from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.engine import count_weights
 from inference.fitting import Room, fit, fit_as_asked
 from inference.gguf_header import read_header
 from inference.loading import Loading
 from inference.offload import Offload
-from inference.remote_model import estimate_tokens, remote_model
+from inference.remote_model import estimate_tokens, failures, remote_model, told_context
 from inference.room import free_room
+from inference.tuning import tune
 from settings import ROOT, Settings
 
 # Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
@@ -34,11 +38,23 @@ class ChatModel:
     context_tokens: int
     count_tokens: Callable[[list[BaseMessage]], int]
     is_small: bool
+    errors: Callable[[], AbstractContextManager[None]] = nullcontext  # turns a server's failures into ModelErrors
+
+    def json_form(self, schema: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the response_format by which it answers in JSON, by a schema if there is one."""
+        if schema is None:
+            return {"type": "json_object"}
+        if isinstance(self.llm, LlamaCppChat):
+            return {"type": "json_object", "schema": schema}
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
 @contextmanager
-def open_model(settings: Settings) -> Iterator[ChatModel]:
-    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
+def open_model(settings: Settings, tell: Callable[[str], None] | None = None) -> Iterator[ChatModel]:
+    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names.
+
+    `tell` is given what was asked of the GPU and did not happen.
+    """
     if settings.model_url:
         if settings.adapter:
             reason = "RAG_MODEL_URL names a server, which has to load it itself"
@@ -51,41 +67,49 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
             max_tokens=settings.max_answer_tokens,
             seed=settings.seed,
         ) as remote:
-            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False)
+            if 0 < (told := told_context(remote)) < settings.context_tokens:
+                reason = f"the context of {settings.model} at {settings.model_url} holds {told}"
+                raise ModelError(
+                    f"{settings.context_tokens} context tokens", reason, f"Set RAG_CONTEXT_TOKENS to {told} or less"
+                )
+            errors = partial(failures, settings.model_url, settings.model)
+            yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False, errors=errors)
         return
     path = locate(settings)
+    loading = fit_loading(settings, path, free_room())
+    if settings.tune:
+        path, loading = tune(path, loading, settings.cache, requantised=not settings.adapter)
     llm = load_chat_model(
         path,
-        loading=fit_loading(settings, path, free_room()),
+        loading=replace(
+            loading,
+            queue=settings.queue,
+            states_mb=settings.states_mb,
+            adapter=locate_adapter(settings),
+            adapter_scale=settings.adapter_scale,
+        ),
         temperature=settings.temperature,
         max_tokens=settings.max_answer_tokens,
         seed=settings.seed,
     )
     try:
-        if short := offload_shortfall(settings, llm.engine.offload):
-            logging.getLogger(__name__).warning(short)
+        if tell and (short := offload_shortfall(settings, llm.engine.offload)):
+            tell(short)
         is_small = llm.engine.parameters < SMALL_MODEL
         yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
     finally:
         llm.engine.close()
 
 
-def loading(settings: Settings) -> Loading:
+def wanted_loading(settings: Settings) -> Loading:
     """Return how the settings want the model loaded, RAG_GPU_LAYERS=auto taken for all."""
     layers = -1 if settings.gpu_layers == "auto" else settings.gpu_layers
-    return Loading(
-        layers,
-        settings.context_tokens,
-        settings.threads,
-        cache_type=settings.cache_type,
-        adapter=locate_adapter(settings),
-        adapter_scale=settings.adapter_scale,
-    )
+    return Loading(layers, settings.context_tokens, settings.threads, cache_type=settings.cache_type)
 
 
 def fit_loading(settings: Settings, path: Path, room: Room) -> Loading:
     """Return the same, RAG_GPU_LAYERS=auto resolved by the GPUs' free memory; warn where RAM can't hold the rest."""
-    wanted, header = loading(settings), read_header(path)
+    wanted, header = wanted_loading(settings), read_header(path)
     found = fit(header, wanted, room) if settings.gpu_layers == "auto" else fit_as_asked(header, wanted, room)
     if not found.fits:
         logging.getLogger(__name__).warning("%s: %s", path.name, " ".join(found.advice))
@@ -101,18 +125,22 @@ def answer_style(settings: Settings) -> str:
 
 def locate(settings: Settings) -> Path:
     """Return the verified GGUF file that the settings name."""
-    return models.locate_weights(settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline)
+    return models.locate_weights(
+        settings.model, base=ROOT, sha256=settings.model_sha256, offline=settings.offline, cache=settings.cache
+    )
 
 
 def locate_adapter(settings: Settings) -> Path | None:
     """Return the LoRA adapter that the settings name, its hash checked where they give one."""
     if not settings.adapter:
         return None
-    if not (settings.adapter.startswith(models.HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
+    if not (settings.adapter.startswith(HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
         raise ModelError(settings.adapter, "no such adapter file", "Set RAG_ADAPTER to a GGUF file's path")
-    return models.locate_weights(settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline)
+    return models.locate_weights(
+        settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline, cache=settings.cache
+    )
 
 
 def offload_shortfall(settings: Settings, offload: Offload) -> str:
-    """Say what a number in RAG_GPU_LAYERS asks for and did not happen; auto asks for nothing that may not."""
-    return "" if settings.gpu_layers == "auto" else offload.shortfall
+    """Say what RAG_GPU_LAYERS asks for and did not happen; nothing where it is not set."""
+    return offload.shortfall if "gpu_layers" in settings.model_fields_set else ""

@@ -8,10 +8,13 @@ RagError
 │   ├── StoreLocked     another process holds it
 │   └── StoreMismatch   it was built with other settings
 ├── ModelError        a model that can't be found, trusted, loaded or asked
+│   └── ModelBusy       as many requests wait for it as may
 ├── QuestionError     a question that can't be answered as it stands
 └── EvaluationError   a test set that can't be used
     └── ScoreError      a score that is under its bound, or worse than before
 """
+
+from typing import Any
 
 
 class RagError(Exception):
@@ -22,7 +25,7 @@ class RagError(Exception):
         self.value, self.reason, self.remedy = (" ".join(str(p).split()) for p in (value, reason, remedy))
         super().__init__(f"{self.value}: {self.reason}. {self.remedy}.")
 
-    def __reduce__(self) -> tuple[type["RagError"], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type["RagError"], tuple[Any, ...]]:
         """Survive the trip between processes, which pickles exceptions."""
         return type(self), (self.value, self.reason, self.remedy)
 
@@ -53,6 +56,19 @@ class StoreMismatch(StoreError):
 
 class ModelError(RagError):
     """A model can't be found, trusted, loaded or asked."""
+
+
+class ModelBusy(ModelError):
+    """As many requests wait for the model as may; retry_after_s says when these will have had their turn."""
+
+    def __init__(self, value: object, reason: str, remedy: str, retry_after_s: float) -> None:
+        """Keep the seconds too."""
+        super().__init__(value, reason, remedy)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[type["RagError"], tuple[Any, ...]]:
+        """Keep the seconds on the trip between processes."""
+        return type(self), (self.value, self.reason, self.remedy, self.retry_after_s)
 
 
 class QuestionError(RagError):

@@ -9,14 +9,14 @@ from typing import Any
 
 import chat_models
 import ingestion
-import models
 import pipeline
 from errors import RagError, StoreError
+from hashes import known_sha256
 from inference.chat_model import LlamaCppChat
 from loaders.checkup import TRUTH
 from loaders.checkup import examine as examine_generation
-from loaders.generations import current
-from settings import ROOT, Settings
+from loaders.pointer import current
+from settings import Settings
 
 PACKAGES = (
     "langchain",
@@ -85,15 +85,15 @@ def _model(settings: Settings, problems: list[str]) -> dict[str, Any]:
         engine, adapter = model.llm.engine, model.llm.engine.adapter
         if short := chat_models.offload_shortfall(settings, engine.offload):
             problems.append(short)
-        path = models.locate_weights(settings.model, base=ROOT, offline=settings.offline)
+        path = chat_models.locate(settings)
         return {
             "path": str(path),
-            "sha256": models.file_sha256(path),
+            "sha256": known_sha256(path, settings.cache),
             "gpu_offload_compiled_in": bool(engine.offload.backends),
             "offload": str(engine.offload),
             "devices": [asdict(share) for share in engine.offload.shares],
             "context_tokens": model.context_tokens,
-        } | ({"adapter": str(adapter), "adapter_sha256": models.file_sha256(adapter.path)} if adapter else {})
+        } | ({"adapter": str(adapter), "adapter_sha256": known_sha256(adapter.path, settings.cache)} if adapter else {})
 
 
 def _index(settings: Settings, problems: list[str], *, repair: bool) -> dict[str, Any]:

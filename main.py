@@ -3,6 +3,8 @@
 The entry script: the commands, and the only file that exits.
 """
 
+import startup  # noqa: F401, I001  (first: it puts off what a command does not need)
+
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,8 +30,10 @@ from terminal import (
     print_sources,
     progress,
     read_line,
+    say,
     short,
     show_answer,
+    show_checked,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
 app.add_typer(evaluations.evaluate_app, name="evaluate")
 app.add_typer(experiments.train_app, name="train")
+app.add_typer(capacity.models_app, name="models")
 
 
 @app.command()
@@ -100,13 +105,12 @@ def ask(
     explain: Explain = False,
     expect: Expect = None,
     every: Annotated[bool, typer.Option("--all", help="Read every document, to count, list or compare them.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Answer anew, whatever was answered before.")] = False,
     as_json: Json = False,
 ) -> None:
     """Answer a question, with numbered sources."""
-    import explaining
-    import pipeline
-    from chains.rag import check_question
-    from remedies import Asked
+    import remembering
+    from chains.queries import check_question
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     question = check_question(question, settings.max_question_characters)
@@ -117,16 +121,33 @@ def ask(
         return
     if not as_json:
         whole.tell_of_all(question)
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
-        asked = Asked(settings, index, settings.top_k, where)
-        seen = explaining.start(asked, explain or bool(expect))
-        answer = show_answer(chain, question, (), quiet=as_json, trace=seen)
-        explanation = explaining.explain(asked, seen, expect or ()) if explain or expect else None
+    key, explanation = remembering.key_of(settings, question, (), where), None
+    answer = None if fresh or explain or expect else remembering.recall(settings, key)
+    if answer is None:
+        told = list(expect or ()) if explain or expect else None
+        answer, explanation = _answer(settings, question, where, key, told, quiet=as_json)
+    elif not as_json:
+        show_checked(answer)
     if as_json:
         print_json(answer, explanation)
     else:
         print_sources(answer)
         print_explanation(explanation)
+
+
+def _answer(settings: Any, question: str, where: Any, key: str, expect: list[str] | None, *, quiet: bool) -> Any:
+    """Return what the whole chain answers, which is remembered, and with `expect` the explanation of its search."""
+    import explaining
+    import pipeline
+    import remembering
+    from remedies import Asked
+
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
+        asked = Asked(settings, index, settings.top_k, where)
+        seen = explaining.start(asked, expect is not None)
+        answer = show_answer(chain, question, (), quiet=quiet, trace=seen)
+        remembering.remember(index.store.directory, key, answer)
+        return answer, None if expect is None else explaining.explain(asked, seen, expect)
 
 
 @app.command()
@@ -140,12 +161,13 @@ def chat(
 ) -> None:
     """Hold a conversation; /sources, /reset and /quit inside it, Ctrl-C stops an answer."""
     import pipeline
-    from chains.rag import check_question
+    import remembering
+    from chains.queries import check_question
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
         out.print("Ask away. /sources, /reset, /quit; Ctrl-C stops an answer.")
         while (line := read_line()) != "/quit":
             try:
@@ -158,9 +180,13 @@ def chat(
                     log.print("There are /sources, /reset and /quit.")
                 elif line:
                     question = check_question(line, settings.max_question_characters)
-                    answer = show_answer(
-                        chain, question, history[-settings.history_turns :] if settings.history_turns else ()
-                    )
+                    turns = history[-settings.history_turns :] if settings.history_turns else []
+                    key = remembering.key_of(settings, question, turns, where)
+                    if answer := remembering.recall(settings, key):
+                        show_checked(answer)
+                    else:
+                        answer = show_answer(chain, question, turns)
+                        remembering.remember(index.store.directory, key, answer)
                     history.append({"question": question, "answer": answer.answer})
             except KeyboardInterrupt:
                 log.print("(stopped)")
@@ -186,7 +212,7 @@ def search(
     import explaining
     import pipeline
     import searching
-    from chains.rag import check_question
+    from chains.queries import check_question
     from remedies import Asked
 
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
@@ -206,6 +232,19 @@ def search(
 
 
 app.command()(whole.summarise)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; one beyond loopback needs RAG_SERVER_KEY.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
+) -> None:
+    """Answer over HTTP, several people at once, until Ctrl-C; OpenAI's clients may ask too."""
+    with evaluations.leaf("serving"):
+        from serving import server
+    server.serve(_settings(), host, port, on_note=say)
 
 
 @documents_app.callback()
@@ -304,7 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.print(str(error), markup=False)
     else:
         if status == INTERRUPTED:
-            log.print("Stopped. What was indexed is kept; a rebuild that was not finished changes nothing.")
+            log.print("Stopped. What was indexed or fetched is kept; a rebuild that was not finished changes nothing.")
         return 1 if status else 0
     return 1
 

@@ -4,8 +4,8 @@ a document   files → loaders.parsing → embeddings → store                 
 a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from operator import itemgetter
@@ -19,12 +19,13 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 import models
 from chains.corrections import correct, load_corrections
 from chains.evidence import show_best_sentence
+from chains.fences import build_fence
 from chains.groundedness import Entails, entailment, support
 from chains.post_filter import check
 from chains.rag import build_rag
 from chains.retrieval_qa import RetrievalQA
 from chains.sufficiency import lacks_evidence
-from chat_models import answer_style, open_model
+from chat_models import ChatModel, answer_style, open_model
 from loaders.embeddings import (
     EmbedderIdentity,
     choose_backend,
@@ -34,9 +35,11 @@ from loaders.embeddings import (
 )
 from loaders.filters import Filter
 from loaders.formats.reading import Reading
-from loaders.generations import current, open_store, recorded_backend
+from loaders.generations import WAIT, open_store, recorded_backend
 from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
+from loaders.pointer import current
+from loaders.secret import read_secret
 from loaders.store import Store
 from prompts import load_prompt
 from searching import Index, Search, build_evidence, build_rewriter
@@ -47,12 +50,12 @@ Chain = Runnable[dict[str, Any], dict[str, Any]]
 
 def embedder_folder(settings: Settings) -> Path:
     """Return the verified folder of the embedder that the settings name."""
-    return _verified(settings.embedder, settings.offline)
+    return _verified(settings.embedder, settings.offline, settings.cache)
 
 
 @cache
-def _verified(embedder: str, offline: bool) -> Path:
-    return models.locate_folder(embedder, base=ROOT, offline=offline)  # hashes the weights: 0.1 s
+def _verified(embedder: str, offline: bool, cache: Path) -> Path:
+    return models.locate_folder(embedder, base=ROOT, offline=offline, cache=cache)
 
 
 def embedder_identity(settings: Settings, *, rebuild: bool = False) -> EmbedderIdentity:
@@ -112,43 +115,65 @@ def open_store_to_read(settings: Settings) -> AbstractContextManager[Store]:
 
 
 @contextmanager
-def open_index(settings: Settings) -> Iterator[Index]:
-    """Open the index for questions."""
+def open_index(settings: Settings, *, wait: float = WAIT) -> Iterator[Index]:
+    """Open the index for questions, waiting up to `wait` seconds for whoever changes it."""
     identity = embedder_identity(settings)
-    with open_store(settings.store, identity, kind=settings.index) as store:
+    with open_store(settings.store, identity, kind=settings.index, wait=wait) as store:
         yield Index(store, build_embeddings(settings, identity), embedder_folder(settings))
 
 
 @contextmanager
 def open_chain(
-    settings: Settings, index: Index, where: Filter | None = None, *, search: Search | None = None
+    settings: Settings,
+    index: Index,
+    where: Filter | None = None,
+    *,
+    search: Search | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Iterator[Chain]:
     """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end.
 
-    `search` brings the passages instead of the index, if it is given.
+    `search` brings the passages instead of the index, if it is given; `tell` as open_model has it.
     """
+    settings = with_style(settings)
+    with nullcontext() if settings.answer_style == "quote" else open_model(settings, tell) as model:
+        yield build_chain(settings, index, model, where, search=search)
+
+
+def with_style(settings: Settings) -> Settings:
+    """Return the settings with RAG_ANSWER_STYLE=auto resolved, which reads the model's header."""
+    return settings.model_copy(update={"answer_style": answer_style(settings)})
+
+
+def build_chain(
+    settings: Settings,
+    index: Index,
+    model: ChatModel | None,
+    where: Filter | None = None,
+    *,
+    search: Search | None = None,
+) -> Chain:
+    """Return that path over an open model, which several chains may share; None where the style is quote."""
     search = build_evidence(settings, index, where=where, search=search)
-    style = answer_style(settings)
-    if style == "quote":
+    if model is None:
         no_model = RunnablePassthrough.assign(
             source_documents=itemgetter("queries") | search.with_config(run_name="retrieve"), result=lambda state: ""
         )
-        yield _join(settings, index, no_model, None, "quote")
-        return
-    with open_model(settings) as model:
-        brief = style == "brief"
-        qa = RetrievalQA.from_llm(
-            model.llm,
-            search,
-            prompt=load_prompt("brief" if brief else "answer"),
-            prompt_tokens=model.context_tokens - settings.max_answer_tokens,
-            count_tokens=model.count_tokens,
-            search_key="queries",
-            show=show_best_sentence if brief else None,
-            datamark=settings.datamark,
-            is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
-        )
-        yield _join(settings, index, qa, model.llm, style)
+        return _join(settings, index, no_model, None, "quote")
+    brief = settings.answer_style == "brief"
+    qa = RetrievalQA.from_llm(
+        model.llm,
+        search,
+        prompt=load_prompt("brief" if brief else "answer"),
+        prompt_tokens=model.context_tokens - settings.max_answer_tokens,
+        count_tokens=model.count_tokens,
+        search_key="queries",
+        show=show_best_sentence if brief else None,
+        fence=build_fence(read_secret(settings.store)),
+        datamark=settings.datamark,
+        is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
+    )
+    return _join(settings, index, qa, model.llm, settings.answer_style)
 
 
 def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None, style: str) -> Chain:
@@ -170,4 +195,4 @@ def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None
 def _entails(settings: Settings) -> Entails | None:
     if not settings.nli:
         return None
-    return entailment(models.locate_folder(settings.nli, base=ROOT, offline=settings.offline))
+    return entailment(models.locate_folder(settings.nli, base=ROOT, offline=settings.offline, cache=settings.cache))

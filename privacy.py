@@ -10,7 +10,7 @@ OPT_OUTS = {
     "ANONYMIZED_TELEMETRY": "False",  # chromadb before 1.5.4
     "DO_NOT_TRACK": "1",  # unstructured 0.27 (Scarf), and whoever else honours it
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",  # models.py lifts it for a download that RAG_OFFLINE=false asked for
+    "HF_HUB_OFFLINE": "1",  # hub/downloads.py lifts it while it fetches what was asked for
     "LANGCHAIN_TRACING_V2": "false",
     "LANGSMITH_TRACING": "false",  # langsmith is a hard dependency of langchain-core
     "RAGAS_DO_NOT_TRACK": "true",

@@ -88,7 +88,8 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
         light = build_reranker(light_score(store.vectors_of), candidates=count, limit=max(limit, count), batch=count)
         search = _with_query(search) | light.with_config(run_name="light")
     if settings.reranker not in ("off", "light"):
-        score = cross_encoder(models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline))
+        folder = models.locate_folder(settings.reranker, base=ROOT, offline=settings.offline, cache=settings.cache)
+        score = cross_encoder(folder)
         slow = build_reranker(score, candidates=count, limit=max(limit, count), budget_ms=settings.rerank_ms)
         search = _with_query(search) | slow
     if settings.diversity:

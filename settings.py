@@ -33,7 +33,9 @@ class Settings(BaseSettings):
         Path("store"), description="Directory of the index. A relative path starts at the clone."
     )
     offline: bool = Field(
-        True, description="true: never use the network. false: models named hub:… may be downloaded once."
+        True,
+        description="true: never use the network, but for `models get`. false: models named hub:… are downloaded "
+        "when first used.",
     )
 
     embedder: str = Field(
@@ -49,7 +51,8 @@ class Settings(BaseSettings):
     )
     cache: Annotated[Path, AfterValidator(_under_root)] = Field(
         Path("~/.cache/groundwork"),
-        description="Directory of what is made once from a model: the onnx-int8 file and its measured speed.",
+        description="Directory of what is made once from a model (the embedder's onnx-int8 file, the chat model's "
+        "q8_0 file, what was measured of both), and of what is known of models that were downloaded.",
     )
     query_prompt: str = Field("", description="Text put before every query, as some embedders want (e5: 'query: ').")
     passage_prompt: str = Field("", description="Text put before every chunk (e5: 'passage: ').")
@@ -151,6 +154,10 @@ class Settings(BaseSettings):
     adapter_sha256: str = Field(
         "", pattern="^([0-9a-f]{64})?$", description="Expected SHA-256 of the adapter (hex). Empty: not checked."
     )
+    server_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key that clients of `serve` have to send as a bearer token. Empty: none, on loopback.",
+    )
     gpu_layers: Annotated[int, Field(ge=-1)] | Literal["auto"] = Field(
         "auto", description="Model layers put on the GPU. auto: as many as its free memory holds. -1: all. 0: none."
     )
@@ -161,6 +168,20 @@ class Settings(BaseSettings):
         description="Form of the model's keys and values: f16, or q8_0 at half the memory, with flash attention.",
     )
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
+    queue: int = Field(
+        32, ge=1, le=10_000, description="Requests that may wait for the model; the next is told when to come again."
+    )
+    states_mb: int = Field(
+        256,
+        ge=0,
+        description="Megabytes of memory for what the model has read of earlier prompts, so that it need not read them "
+        "again when users take turns. 0: it remembers the last one only.",
+    )
+    tune: bool = Field(
+        True,
+        description="true: the first start measures how the model runs fastest on this CPU, some 10 s, and RAG_CACHE "
+        "remembers it; a file under 1 GB may be copied there as q8_0, which loses nothing. false: it runs as it is.",
+    )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")
     temperature: float = Field(0.0, ge=0, le=2, description="Randomness of the answer. 0: always the likeliest word.")
     seed: int = Field(0, ge=0, description="Random seed; matters above temperature 0.")
@@ -219,6 +240,11 @@ class Settings(BaseSettings):
     )
     expand_below: float = Field(
         0.5, ge=-1, le=1, description="expand: cosine of the nearest passage under which a question finds little."
+    )
+    answer_cache: bool = Field(
+        True,
+        description="true: a question asked before, over the same index and with the same settings, gets the answer of "
+        "then at once; the index directory keeps 500. false: none is kept, and those that were are deleted.",
     )
     history_turns: int = Field(3, ge=0, le=20, description="Earlier questions and answers that a follow-up may use.")
     max_question_characters: int = Field(4000, ge=100, description="Longest question in characters.")

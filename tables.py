@@ -46,6 +46,16 @@ def print_explanation(explanation: "Explanation | None") -> None:
             out.print("  no setting that was tried keeps it", markup=False)
 
 
+def print_models(models: Sequence[dict[str, Any]]) -> None:
+    """Print the models on this machine: the name to copy and the settings that have it; below, what is known of it."""
+    for model in models:
+        users = ", ".join(model["used_by"])
+        out.print(f"{model['name']}  ({users})" if users else model["name"], markup=False)
+        told = [model["kind"], f"{model['bytes'] / 1e6:.0f} MB", model["licence"] or "no licence named"]
+        told += [f"SHA-256 {model['sha256'][:12]}", f"commit {model['revision'][:12]}" if model["revision"] else ""]
+        out.print(f"  {', '.join(filter(None, [*told, model['note']]))}", markup=False)
+
+
 def print_scores(scores: dict[str, Any]) -> None:
     """Print scores a line each, without the settings that stand beside them in JSON."""
     width = max(14, *map(len, scores))

@@ -53,18 +53,26 @@ def show_answer(
                 if live:
                     live.update(Text(plain(draft), style="dim"))
     if not quiet:
-        if answer.queries[0] != answer.question:
-            log.print(f"(searched: {answer.queries[0]})", markup=False)
-        if answer.forgotten:
-            log.print(f"({answer.forgotten} earlier turns did not fit whole; see RAG_CONTEXT_TOKENS)")
-        out.print(answer.answer, markup=False)
-        if answer.quoted:
-            log.print("(quoted: the model's own words were not all in the passage)" if draft else "(quoted)")
-        elif answer.finish_reason == "length":
-            log.print("(cut short: see RAG_MAX_ANSWER_TOKENS)")
-        if answer.dropped:
-            log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
+        show_checked(answer)
     return answer
+
+
+def show_checked(answer: "Answer") -> None:
+    """Show an answer without its sources, and on stderr how it came about."""
+    if answer.queries[0] != answer.question:
+        log.print(f"(searched: {answer.queries[0]})", markup=False)
+    if answer.forgotten:
+        log.print(f"({answer.forgotten} earlier turns did not fit whole; see RAG_CONTEXT_TOKENS)")
+    out.print(answer.answer, markup=False)
+    if answer.quoted:
+        drafted = bool(answer.finish_reason)
+        log.print("(quoted: the model's own words were not all in the passage)" if drafted else "(quoted)")
+    elif answer.finish_reason == "length":
+        log.print("(cut short: see RAG_MAX_ANSWER_TOKENS)")
+    if answer.dropped:
+        log.print(f"({answer.dropped} passages did not fit the model's context; see RAG_CONTEXT_TOKENS)")
+    if answer.cached:
+        log.print("(from the cache: --fresh answers anew)")
 
 
 def show_reading(chain: Any, asked: Any, *, quiet: bool) -> "WholeAnswer":

@@ -27,7 +27,7 @@ import onnxruntime  # noqa: F401
 import ingestion
 import pipeline
 from loaders.checkup import examine
-from loaders.generations import current
+from loaders.pointer import current
 from settings import Settings, load_settings
 
 FILES = 30

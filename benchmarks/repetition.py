@@ -27,7 +27,7 @@ from chains.retrieval_qa import show_passages
 from inference import repetition
 from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.loading import Loading
-from inference.sampling import evaluate_prompt
+from inference.prefix import evaluate_prompt
 from prompts import load_prompt
 from searching import build_evidence, build_rewriter
 from settings import ROOT, load_settings
@@ -124,7 +124,7 @@ def try_samplers(llm: LlamaCppChat, questions: Sequence[dict[str, Any]], reads: 
         for row in questions:
             queries = rewriter.invoke({"question": row["question"], "history": []})
             asked.append((row, evidence.invoke(queries)))
-    shows = {"brief": show_best_sentence, "answer": partial(show_passages, fence="0f1e2d3c")}
+    shows = {"brief": show_best_sentence, "answer": partial(show_passages, fence=lambda text: "0f1e2d3c")}
     print("| reads | sampler | n | loops | to the limit | of the best sentence's word pairs | holds |")
     print("|---|---|---|---|---|---|---|")
     for style in reads:

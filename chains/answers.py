@@ -59,7 +59,8 @@ class Answer:
     numbers of the sources that these cite. sufficiency: how likely the passages hold an answer, from 0 to 1. dropped:
     passages that did not fit the model's context. finish_reason: why the model stopped writing: stop, length
     (RAG_MAX_ANSWER_TOKENS) or repetition; "" where none wrote. forgotten: earlier turns that were shortened or left out
-    for the model that made the question stand alone.
+    for the model that made the question stand alone. cached: it is one that was given before; its timings are those of
+    the look-up, its usage that of then.
     """
 
     question: str
@@ -76,3 +77,4 @@ class Answer:
     forgotten: int = 0
     timings: dict[str, float] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)
+    cached: bool = False

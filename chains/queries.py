@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypedDict
 
+from errors import QuestionError
 from harmless import INVISIBLE
 
 
@@ -47,6 +48,17 @@ def normalise(text: str) -> str:
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())  # argv may hold half a surrogate pair
     kept = "".join(c for c in INVISIBLE.sub("", text) if c.isspace() or unicodedata.category(c) != "Cc")
     return " ".join(kept.split())
+
+
+def check_question(question: str, longest: int) -> str:
+    """Return the question, normalised; raise QuestionError when it is blank or longer than `longest` characters."""
+    question = normalise(question)
+    if not question:
+        raise QuestionError("the question", "it is empty", "ask something")
+    if len(question) > longest:
+        remedy = "shorten it, or raise RAG_MAX_QUESTION_CHARACTERS"
+        raise QuestionError(f"{question[:40]}…", f"it has {len(question)} characters, {longest} are allowed", remedy)
+    return question
 
 
 def distinct(queries: Iterable[Query]) -> tuple[Query, ...]:

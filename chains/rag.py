@@ -1,6 +1,6 @@
 """A question comes in; all the chains, joined into one Runnable, turn it into an `Answer`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +11,9 @@ from chains.answers import Answer
 from chains.citing import source_of
 from chains.evidence import best_sentence
 from chains.post_filter import Checked
-from chains.queries import Query, Turn, normalise
+from chains.queries import Query, Turn
 from chains.sufficiency import sufficiency
 from chains.trace import Trace
-from errors import QuestionError
 
 
 def build_rag(
@@ -55,17 +54,6 @@ def build_rag(
     )
 
 
-def check_question(question: str, longest: int) -> str:
-    """Return the question, normalised; raise QuestionError when it is blank or longer than `longest` characters."""
-    question = normalise(question)
-    if not question:
-        raise QuestionError("the question", "it is empty", "ask something")
-    if len(question) > longest:
-        remedy = "shorten it, or raise RAG_MAX_QUESTION_CHARACTERS"
-        raise QuestionError(f"{question[:40]}…", f"it has {len(question)} characters, {longest} are allowed", remedy)
-    return question
-
-
 def stream_answer(
     rag: Runnable[dict[str, Any], dict[str, Any]],
     question: str,
@@ -78,14 +66,26 @@ def stream_answer(
     """
     trace = trace or Trace()
     asked = {"question": question, "history": list(history)}
-    answers: list[Answer] = []
     for chunk in rag.stream(asked, config={"callbacks": [trace]}):
-        if chunk.get("result"):
-            yield chunk["result"]
-        answers += filter(None, [chunk.get("answer")])
-    yield replace(  # only now has the last stage its time
-        answers[0], timings=trace.total(), usage=trace.usage, finish_reason=trace.finish_reason
-    )
+        yield from _told(chunk, trace)
+
+
+async def astream_answer(
+    rag: Runnable[dict[str, Any], dict[str, Any]], question: str, history: Sequence[Turn] = (), user: str = ""
+) -> AsyncGenerator[str | Answer]:
+    """Yield the same without blocking the event loop; `user` takes turns at the model with the others."""
+    trace = Trace()
+    asked = {"question": question, "history": list(history)}
+    async for chunk in rag.astream(asked, config={"callbacks": [trace], "metadata": {"user": user}}):
+        for told in _told(chunk, trace):
+            yield told
+
+
+def _told(chunk: dict[str, Any], trace: Trace) -> Iterator[str | Answer]:
+    if chunk.get("result"):
+        yield chunk["result"]
+    if answer := chunk.get("answer"):  # the last chunk: only now has the last stage its time
+        yield replace(answer, timings=trace.total(), usage=trace.usage, finish_reason=trace.finish_reason)
 
 
 def ask(rag: Runnable[dict[str, Any], dict[str, Any]], question: str, history: Sequence[Turn] = ()) -> Answer:

@@ -1,8 +1,6 @@
 """A query comes in; a drafted answer and the passages that the model read for it go out: RetrievalQA's contract."""
 
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Collection
 from operator import itemgetter
 from typing import Any
 
@@ -14,46 +12,47 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import (
     Runnable,
     RunnableBranch,
-    RunnableGenerator,
     RunnableLambda,
     RunnablePassthrough,
 )
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.utils import AddableDict
 
+from chains.fences import Fence, fence_of_this_process
 from chains.passages import is_wide, narrowed
 from errors import QuestionError
 from harmless import harmless
 
 State = dict[str, Any]
-FENCE = "fence"  # the state's key
 Show = Callable[[list[Document]], str]
 # What joins the words of datamarked passages (Spotlighting, Hines et al. 2024, arXiv 2403.14720): a character that real
 # text hardly has.
 MARK = "ˆ"
 
 
-def new_fence() -> str:
-    """Return a fence that no document can have foreseen."""
-    return secrets.token_hex(4)
-
-
-def show_passages(passages: list[Document], *, fence: str, datamark: bool = False) -> str:
-    """Return the passages as the model reads them: numbered, with their headings, each in the fence of this request."""
+def show_passages(passages: list[Document], *, fence: Fence, datamark: bool = False) -> str:
+    """Return the passages as the model reads them: numbered, with their headings, each in its own fence."""
+    fences = fences_of(passages, fence)
     blocks = []
-    for number, passage in enumerate(passages, 1):
-        title, text = (
-            as_quoted(each, fence=fence, datamark=datamark)
-            for each in (passage.metadata.get("section", ""), passage.page_content)
-        )
-        blocks.append(f"[{number}] {title}".strip() + f"\n<quote {fence}>\n{text}\n</quote {fence}>")
+    for number, (passage, mark) in enumerate(zip(passages, fences, strict=True), 1):
+        title, text = (as_quoted(part, fences=fences, datamark=datamark) for part in _parts(passage))
+        blocks.append(f"[{number}] {title}".strip() + f"\n<quote {mark}>\n{text}\n</quote {mark}>")
     return "\n\n".join(blocks)
 
 
-def as_quoted(text: str, *, fence: str = "", datamark: bool = False) -> str:
-    """Return a document's text as it stands inside a fence: harmless, and unable to close it."""
+def fences_of(passages: list[Document], fence: Fence) -> list[str]:
+    """Return each passage's fence."""
+    return [fence("\n".join(_parts(passage))) for passage in passages]
+
+
+def _parts(passage: Document) -> tuple[str, str]:
+    return passage.metadata.get("section", ""), passage.page_content
+
+
+def as_quoted(text: str, *, fences: Collection[str] = (), datamark: bool = False) -> str:
+    """Return a document's text as it stands inside a fence: harmless, and unable to close it or open another one."""
     text = harmless(text)
-    text = text.replace(fence, " ") if fence else text
+    for fence in fences:
+        text = text.replace(fence, " ")
     return text.replace(MARK, "^").replace(" ", MARK) if datamark else text
 
 
@@ -83,7 +82,7 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         count_tokens: Callable[[list[BaseMessage]], int] | None = None,
         search_key: str = "query",
         show: Show | None = None,
-        new_fence: Callable[[], str] = new_fence,
+        fence: Fence = fence_of_this_process,
         datamark: bool = False,
         is_hopeless: Callable[[str, list[Document]], bool] = lambda query, passages: False,
     ) -> "RetrievalQA":
@@ -96,17 +95,14 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         words of the passages are joined by MARK. is_hopeless: whether the model need not be asked, the result being "".
         """
 
-        def shown(state: State) -> Show:
-            if show is None:
-                return partial(show_passages, fence=state[FENCE], datamark=datamark)
-            return lambda passages: harmless(show(passages))
+        def shown(passages: list[Document]) -> str:
+            return harmless(show(passages)) if show else show_passages(passages, fence=fence, datamark=datamark)
 
         def fill(state: State) -> dict[str, str]:
-            return {"context": shown(state)(state["source_documents"]), "question": state["query"]}
+            return {"context": shown(state["source_documents"]), "question": state["query"]}
 
         chain: Runnable[State, State] = RunnablePassthrough.assign(
-            source_documents=(itemgetter(search_key) | retriever.with_config(run_name="retrieve")),
-            **{FENCE: lambda state: new_fence()},
+            source_documents=(itemgetter(search_key) | retriever.with_config(run_name="retrieve"))
         )
         if prompt_tokens is not None:
             count = count_tokens or llm.get_num_tokens_from_messages
@@ -115,38 +111,24 @@ class RetrievalQA(RunnableBindingBase[State, State]):
         asked = RunnableBranch(
             (lambda state: is_hopeless(state["query"], state["source_documents"]), lambda state: ""), write
         )
-        written = chain | RunnablePassthrough.assign(result=asked.with_config(run_name="generate"))
-        return cls(bound=written | RunnableGenerator(_without_fence, _without_fence_async))
-
-
-def _without_fence(chunks: Iterator[State]) -> Iterator[State]:
-    """Keep the fence, which prompt and budget share, from whoever reads the state."""
-    for chunk in chunks:
-        if kept := {key: value for key, value in chunk.items() if key != FENCE}:
-            yield AddableDict(kept)  # which the next step can add up
-
-
-async def _without_fence_async(chunks: AsyncIterator[State]) -> AsyncIterator[State]:
-    async for chunk in chunks:
-        for kept in _without_fence(iter([chunk])):
-            yield kept
+        return cls(bound=chain | RunnablePassthrough.assign(result=asked.with_config(run_name="generate")))
 
 
 def fit_prompt(
     prompt: ChatPromptTemplate,
     limit: int,
     count_tokens: Callable[[list[BaseMessage]], int],
-    shown: Callable[[State], Show],
+    shown: Show,
 ) -> Callable[[State], State]:
     """Return a function that cuts a state's documents until the rendered prompt fits `limit` tokens.
 
     Wide passages are first cut to what was found in them, the lowest-ranked first; then documents are dropped in the
-    same order, and `dropped` added, their number. `shown` gives the way in which a state's passages are put in the
-    prompt. Raise QuestionError when the question alone is too long.
+    same order, and `dropped` added, their number. `shown`: the way in which passages are put in the prompt. Raise
+    QuestionError when the question alone is too long.
     """
 
     def tokens(state: State, passages: list[Document]) -> int:
-        return count_tokens(prompt.format_messages(context=shown(state)(passages), question=state["query"]))
+        return count_tokens(prompt.format_messages(context=shown(passages), question=state["query"]))
 
     def fit(state: State) -> State:
         kept = list(state["source_documents"])

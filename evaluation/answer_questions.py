@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 
-from chains.queries import Turn
-from chains.rag import check_question
+from chains.queries import Turn, check_question
 from errors import EvaluationError, QuestionError, one_line
 from evaluation.collection import read_rows
 from evaluation.given import as_found

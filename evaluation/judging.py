@@ -14,8 +14,8 @@ from ragas.llms.base import InstructorBaseRagasLLM
 from chat_models import ChatModel, open_model
 from errors import ModelError, SettingsError
 from evaluation.bounded_schema import bounded
+from hashes import file_sha256
 from inference.chat_model import LlamaCppChat
-from models import file_sha256
 from settings import Settings
 
 LOCAL = "local"

@@ -1,13 +1,12 @@
 """A GGUF file's path comes in; a LangChain chat model that runs it in this process by llama.cpp goes out."""
 
-import asyncio
-import contextlib
-import threading
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks.manager import BaseRunManager
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.chat_models import agenerate_from_stream, generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -30,7 +29,7 @@ OVERRIDES = ("temperature", "top_p", "max_tokens", "seed", "response_format")
 class LlamaCppChat(BaseChatModel):
     """Chat with one llama.cpp context: streams, counts, stops, keeps to a JSON schema; calls no tools.
 
-    A stream holds the model until it is read to its end or closed; other calls wait for it.
+    Calls queue for it: metadata's "user" in a call's config takes turns with others. Closing a stream ends it.
     """
 
     engine: InstanceOf[Engine] = Field(exclude=True, repr=False)
@@ -85,27 +84,34 @@ class LlamaCppChat(BaseChatModel):
         given.pop("response_format", None)
         return type(self)(**(dict(self) | given)) if given else self
 
-    def _chunks(
+    def _completion(
         self, messages: list[BaseMessage], stop: Sequence[str] | None, options: dict[str, Any]
-    ) -> Generator[ChatGenerationChunk]:
-        """Yield a chunk a token, empty ones too so that a caller can cancel, then usage and finish reason."""
-        call, tally, text = self._for_call(options), Tally(), render_text(self.template, messages)
+    ) -> tuple[Generator[ChatGenerationChunk], int]:
+        """Return what makes the chunks of one completion, to be run in its turn, and its cost in tokens at most."""
+        call, text = self._for_call(options), render_text(self.template, messages)
         prompt = self.engine.tokenize(text, special=True)
-        if len(prompt) + call.max_tokens > self.context_tokens:
+        cost = len(prompt) + call.max_tokens
+        if cost > self.context_tokens:
             asked = f"{len(prompt)} prompt tokens + {call.max_tokens} for the answer"
             reason = f"the context holds {self.context_tokens}"
             raise ModelError(asked, reason, "Raise RAG_CONTEXT_TOKENS or lower RAG_TOP_K")
         wanted = options.get("response_format")
         grammar = json_grammar(self.engine, wanted) if wanted else None
-        sampling: dict[str, Any] = {"temp": call.temperature, "top_p": call.top_p, "grammar": grammar}
-        with self.engine.sole_use():
-            yield _chunk("")
-            pieces = generate_pieces(self.engine, prompt, tally, max_tokens=call.max_tokens, seed=call.seed, **sampling)
-            parts: Iterator[tuple[str, str]] = ((piece, "") for piece in pieces)
-            if grammar is None:  # a grammar leaves no room to think, and a JSON string may hold the tag
-                parts = split_reasoning(pieces, thinking=text.rstrip().endswith(THINK_OPENS))
-            for answer, reasoning in cut_at_stop(parts, (*self.stop, *(stop or ()))):
-                yield _chunk(answer, reasoning)
+        thinking = text.rstrip().endswith(THINK_OPENS)
+        return call._chunks(prompt, (*self.stop, *(stop or ())), grammar, thinking), cost
+
+    def _chunks(
+        self, prompt: list[int], stop: Sequence[str], grammar: Any, thinking: bool
+    ) -> Generator[ChatGenerationChunk]:
+        """Yield a chunk a token, empty ones too so that a caller can cancel, then usage and finish reason."""
+        yield _chunk("")
+        tally, sampling = Tally(), {"temp": self.temperature, "top_p": self.top_p, "grammar": grammar}
+        pieces = generate_pieces(self.engine, prompt, tally, max_tokens=self.max_tokens, seed=self.seed, **sampling)
+        parts: Iterator[tuple[str, str]] = ((piece, "") for piece in pieces)
+        if grammar is None:  # a grammar leaves no room to think, and a JSON string may hold the tag
+            parts = split_reasoning(pieces, thinking)
+        for answer, reasoning in cut_at_stop(parts, stop):
+            yield _chunk(answer, reasoning)
         yield self._last_chunk(len(prompt), tally)
 
     def _last_chunk(self, input_tokens: int, tally: Tally) -> ChatGenerationChunk:
@@ -126,7 +132,8 @@ class LlamaCppChat(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         # langchain-core 1.x reports each chunk to run_manager itself.
-        yield from filter(_says_something, self._chunks(messages, stop, kwargs))
+        chunks, cost = self._completion(messages, stop, kwargs)
+        yield from filter(_says_something, self.engine.turns.stream(chunks, cost, _user(run_manager)))
 
     def _generate(
         self,
@@ -135,7 +142,8 @@ class LlamaCppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return generate_from_stream(self._chunks(messages, stop, kwargs))
+        chunks, cost = self._completion(messages, stop, kwargs)
+        return generate_from_stream(self.engine.turns.stream(chunks, cost, _user(run_manager)))
 
     async def _astream(
         self,
@@ -144,35 +152,11 @@ class LlamaCppChat(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        loop, cancelled = asyncio.get_running_loop(), threading.Event()
-        arrived: asyncio.Queue[ChatGenerationChunk | BaseException | None] = asyncio.Queue()
-
-        def send(item: ChatGenerationChunk | BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop was closed while a token was computed
-                loop.call_soon_threadsafe(arrived.put_nowait, item)
-
-        def pump() -> None:
-            try:
-                with contextlib.closing(self._chunks(messages, stop, kwargs)) as chunks:
-                    for chunk in chunks:
-                        if cancelled.is_set():
-                            return
-                        send(chunk)
-                send(None)
-            except BaseException as error:  # handed over, and raised in the caller's task
-                send(error)
-
-        # One worker for one context: waiting calls queue up without taking the application's threads.
-        job = self.engine.worker.submit(pump)
-        try:
-            while (item := await arrived.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                if _says_something(item):
-                    yield item
-        finally:
-            cancelled.set()
-            job.cancel()
+        chunks, cost = self._completion(messages, stop, kwargs)
+        async with aclosing(self.engine.turns.astream(chunks, cost, _user(run_manager))) as stream:
+            async for chunk in stream:
+                if _says_something(chunk):
+                    yield chunk
 
     async def _agenerate(
         self,
@@ -204,6 +188,10 @@ def _chunk(answer: str, reasoning: str = "") -> ChatGenerationChunk:
 def _says_something(chunk: ChatGenerationChunk) -> bool:
     message = chunk.message
     return bool(message.content or message.additional_kwargs or message.response_metadata)
+
+
+def _user(run_manager: BaseRunManager | None) -> str:
+    return str(((run_manager and run_manager.metadata) or {}).get("user", ""))
 
 
 def load_chat_model(

@@ -1,11 +1,8 @@
-"""A GGUF path comes in; one llama.cpp context, guarded against two users at once, goes out."""
+"""A GGUF path comes in; one llama.cpp context, with the queue of its users, goes out."""
 
-import contextlib
 import os
 import re
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,51 +12,40 @@ from inference.adapters import Adapter, attach_adapter
 from inference.llama_log import llama_log
 from inference.loading import Loading
 from inference.offload import Offload, read_offload
+from inference.prefix import State
+from inference.turns import Turns
 
 if TYPE_CHECKING:
     from llama_cpp import Llama
 
 # Prompt tokens/s by n_batch (SmolLM2-135M Q4_1, 1,800 tokens, 2 CPU cores): 64: 403, 128: 412, 256: 407,
 # 512: 388, 1024: 394, 2048: 393. Flat on a CPU, where a small batch loses less of the reused prefix (see
-# inference/sampling.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
+# inference/prefix.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
 CPU_BATCH, GPU_BATCH = 64, 512
 CACHE_TYPES = {"f16": 1, "q8_0": 8}  # their numbers in ggml
-# Only for the thread that already holds the model: a stream left open in a notebook ends in an error, not a
-# hang. A web server may advance one stream from several threads, so such a wait is not always in vain.
-SAME_THREAD_WAIT_S = 120.0
 REMEDY = "Download the file again, or choose another"
 
 
 @dataclass(eq=False)
 class Engine:
-    """One loaded context, what guards it and what it last read; every copy of a chat model shares it."""
+    """One loaded context, the queue before it and what it last read; every copy of a chat model shares it."""
 
     llama: "Llama"
     model_name: str
     offload: Offload
+    turns: Turns
     adapter: Adapter | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    owner: int = 0  # the thread that began the present stream
     prompt_size: int = 0  # tokens of the last prompt
-    worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "llama"))
+    states: list[State] = field(default_factory=list)  # of earlier prompts, the last used last
+    states_bytes: int = 0  # that they may have together
 
-    @contextlib.contextmanager
-    def sole_use(self) -> Iterator[None]:
-        """Hold the context: llama.cpp crashes or mixes texts when two completions share it."""
-        me = threading.get_ident()
-        if not self.lock.acquire(timeout=SAME_THREAD_WAIT_S if self.owner == me else -1):
-            reason = "this thread still holds an open stream of it"
-            raise ModelError(self.model_name, reason, "Read the stream to its end or close it first")
-        self.owner = me
-        try:
-            yield
-        finally:
-            self.owner = 0
-            self.lock.release()
+    def turn(self, cost: int, who: str = "") -> AbstractContextManager[None]:
+        """Hold the context for one completion of `cost` tokens at most; `who` is the user, or the conversation."""
+        return self.turns.turn(cost, who)
 
     def close(self) -> None:
-        """Free the weights; later calls fail."""
-        self.worker.shutdown(cancel_futures=True)
+        """Free the weights; what runs ends, and later calls fail."""
+        self.turns.close()
         self.llama.close()
 
     @property
@@ -127,7 +113,7 @@ def open_engine(path: Path, loading: Loading) -> Engine:
         except ModelError:
             llama.close()
             raise
-    return Engine(llama, path.name, offload, adapter)
+    return Engine(llama, path.name, offload, Turns(loading.queue), adapter, states_bytes=loading.states_mb * 1_000_000)
 
 
 def count_weights(path: Path) -> int:

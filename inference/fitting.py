@@ -10,7 +10,7 @@ from inference.loading import Loading
 from inference.memory import CELLS, Use, batch_of, layer_caches, memory
 
 # Left free: on a GPU as much as llama.cpp's own fitting leaves (fit_params_target in common.h), the driver's context in
-# it; in RAM what the rest of this program takes.
+# it; in RAM what the rest of the program takes, RAG_STATES_MB among it.
 GPU_MARGIN, RAM_MARGIN = 2**30, 2**29
 LEAST_CONTEXT = 512  # RAG_CONTEXT_TOKENS's bound
 GB = 1e9

@@ -17,8 +17,10 @@ class Loading:
     flash_attention: bool = False
     mmap: bool = True
     full_window: bool = True  # sliding layers keep the whole context, or a reused prefix lacks what they forgot
+    queue: int = 32  # completions that may wait for the model
     adapter: Path | None = None  # a LoRA adapter's GGUF file
     adapter_scale: float = 1.0
+    states_mb: int = 256  # of memory for the KV states of earlier prompts (inference/prefix.py); 0: none are kept
 
 
 DEFAULTS = Loading()

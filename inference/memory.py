@@ -109,8 +109,7 @@ def compute_bytes(header: Header, loading: Loading, batch: int, places: Sequence
     """Return the compute buffer of each device: the most that its part of the graph has alive at once.
 
     The graph allocator (ggml-alloc.c) reuses what is no longer read, so the worst of three moments counts:
-    attention, feed-forward, output. What is alive at each was found by dry runs over the shapes in
-    benchmarks/model.md, which it meets within 5 % but for one of them.
+    attention, feed-forward, output. What is alive at each was found by dry runs: benchmarks/model.md compares them.
     """
     tokens = min(batch, MICRO_BATCH, context_cells(loading.context_tokens))
     mask = context_cells(loading.context_tokens) * (2 if _flash(loading) else 4) * (2 if any(header.sliding) else 1)
@@ -126,13 +125,13 @@ def compute_bytes(header: Header, loading: Loading, batch: int, places: Sequence
     output = 4 * (header.vocabulary + (3 if quantised else 2) * header.hidden)
     found = [0] * devices
     for n in range(devices):
-        if n in places[:-1]:
-            found[n] = layer * tokens
-        if n == places[-1]:
-            found[n] = max(found[n], output * tokens)
-    if 0 not in places:  # the input embedding and the masks are made there
-        found[0] = (mask + 4 * header.hidden) * tokens
-    elif any(places):  # a GPU multiplies large batches by weights of the CPU, copied a tensor at a time (op_offload)
+        arrived = 4 * header.hidden if n else 0  # a GPU has one of the layer's inputs as a copy outside this buffer
+        moments = ([layer] if n in places[:-1] else []) + ([output] if n == places[-1] else [])
+        found[n] = max((moment - arrived for moment in moments), default=0) * tokens
+    if 0 not in places:  # the input embedding, the masks and, transposed, where each value goes are made there
+        indices = 0 if _flash(loading) else 8 * kv * header.value_size * (2 if any(header.sliding) else 1)
+        found[0] = (mask + 8 * header.hidden + indices) * tokens
+    elif any(places):  # CUDA multiplies large batches by weights of the CPU, copied a tensor at a time (op_offload)
         found[next(filter(None, places))] += header.largest_bytes
     return found
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages.utils import count_tokens_approximately
@@ -13,6 +14,8 @@ from errors import ModelError, one_line
 # side.
 estimate_tokens = partial(count_tokens_approximately, chars_per_token=3.0)
 TIMEOUT_S = 600.0  # a large model on a CPU takes minutes over a long prompt
+ABOUT_S = 10.0  # that a server may take to say what it has
+RETRIES = 2  # after a refusal for being busy, as long after it as the server says, or when it can't be reached
 
 
 @contextmanager
@@ -21,7 +24,6 @@ def remote_model(
 ) -> Iterator[BaseChatModel]:
     """Open the model `name` of the server at `url` (…/v1); its failures inside the block become ModelErrors."""
     from langchain.chat_models import init_chat_model
-    from openai import OpenAIError
 
     llm: BaseChatModel = init_chat_model(
         name,
@@ -32,12 +34,42 @@ def remote_model(
         max_tokens=max_tokens,
         seed=seed,
         timeout=TIMEOUT_S,
-        max_retries=0,
+        max_retries=RETRIES,
         stream_usage=True,
         use_responses_api=False,
     )
-    try:
+    with failures(url, name):
         yield llm
+
+
+@contextmanager
+def failures(url: str, name: str) -> Iterator[None]:
+    """Turn what the server's client raises inside the block into ModelErrors."""
+    from openai import OpenAIError
+
+    try:
+        yield
     except OpenAIError as error:
         remedy = "see that the server runs there and knows this model (RAG_MODEL_URL, RAG_MODEL)"
         raise ModelError(f"{name} at {url}", one_line(error), remedy) from error
+
+
+def told_context(llm: BaseChatModel) -> int:
+    """Return how many tokens the server says that the model's context holds, 0 where it does not say.
+
+    llama-server and `serve` say it as meta.n_ctx, vLLM as max_model_len; Ollama and others do not.
+    """
+    from openai import APIConnectionError, OpenAIError
+
+    client: Any = getattr(llm, "root_client")  # noqa: B009  (ChatOpenAI's, of which only init_chat_model may know)
+    try:
+        listed = client.with_options(timeout=ABOUT_S, max_retries=0).models.list().data
+    except APIConnectionError:
+        raise
+    except OpenAIError:  # it lists no models
+        return 0
+    name = getattr(llm, "model_name", "")
+    about = [model for model in listed if model.id == name] or (listed if len(listed) == 1 else [])
+    extra: dict[str, Any] = (about[0].model_extra or {}) if about else {}
+    told = (extra.get("meta") or {}).get("n_ctx") or extra.get("max_model_len")
+    return told if isinstance(told, int) else 0

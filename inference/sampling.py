@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from errors import ModelError
 from inference.engine import Engine
+from inference.prefix import evaluate_prompt
 from inference.repetition import until_loop
 
 if TYPE_CHECKING:
@@ -25,34 +26,12 @@ class Tally:
     finish_reason: str = "stop"
 
 
-def evaluate_prompt(engine: Engine, prompt: list[int]) -> Iterator[None]:
-    """Read a prompt but for its last, partial batch; yield after each batch.
-
-    Batches of another size round differently: with Llama.generate's own reuse of any common prefix, a greedy
-    answer depended on what had been asked before (measured). Only whole batches of the last prompt are reused
-    here, which leaves the same batches, hence the same answer, as reading the prompt afresh.
-    """
-    import llama_cpp
-
-    llama = engine.llama
-    common = llama.longest_token_prefix(llama.input_ids[: llama.n_tokens].tolist(), prompt)
-    done = min(common, engine.prompt_size, len(prompt) - 1) // llama.n_batch * llama.n_batch
-    memory, engine.prompt_size = llama_cpp.llama_get_memory(llama.ctx), len(prompt)
-    if not done or not llama_cpp.llama_memory_seq_rm(memory, -1, done, -1):  # recurrent models can't go back
-        llama.reset()  # type: ignore[no-untyped-call]
-        done = 0
-    llama.n_tokens = done
-    for start in range(done, len(prompt) - llama.n_batch, llama.n_batch):
-        llama.eval(prompt[start : start + llama.n_batch])
-        yield
-
-
 def generate_pieces(
     engine: Engine, prompt: list[int], tally: Tally, *, max_tokens: int, seed: int, **sampling: Any
 ) -> Iterator[str]:
     """Sample up to max_tokens tokens after prompt; yield a piece of text, perhaps empty, at every step.
 
-    sampling: temp, top_p, grammar as Llama.generate takes them. Hold engine.sole_use() around it. Text that goes round
+    sampling: temp, top_p, grammar as Llama.generate takes them. Run it in a turn of the engine. Text that goes round
     ends, its repeats cut off, except under a grammar, which may want them.
     """
     engine.llama.set_seed(seed)

@@ -3,16 +3,17 @@
 store/
   lock              held by whoever changes the index
   CURRENT           the name of the generation in use
+  secret            by which the model's passages are fenced (chains/fences.py)
   0001/             a generation: all that one embedder and one way of cutting made
     lock              held by every process that uses it: shared to search, alone to change it
     catalog.sqlite    sources, chunks, vectors, keywords: the truth
     chroma-0001/      the vector index, derived from it: Chroma, or exact-0001/ or pq-0001/
+    answers.sqlite    answers to be given again, until the catalog changes
   0002/             another one: under construction, or kept for `documents rollback`
 """
 
 import errno
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -24,14 +25,13 @@ from errors import StoreError, StoreMismatch
 from loaders.catalog import Catalog
 from loaders.embeddings import EmbedderIdentity
 from loaders.locks import open_lock, take, try_to_take
-from loaders.store import CATALOG, Store, needs_repair
+from loaders.pointer import CATALOG, CURRENT, REBUILD, current, switch
+from loaders.store import Store, needs_repair
 
-CURRENT = "CURRENT"
 EMBEDDER, CUTTING = "embedder", "cutting"  # the catalog's notes of what made its vectors, and its chunks
 FIRST = "0001"
 WAIT = 10.0  # seconds that a process waits for another one to be done
 ROOM = "make room on the disk or set RAG_STORE to another one, then run the command again: nothing indexed is lost"
-REBUILD = "build it anew: python main.py ingest --rebuild PATH"
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def open_store(
                 if not store.catalog.read_meta(EMBEDDER):
                     store.catalog.write_meta(EMBEDDER, embedder.as_json())
             if write and not (directory / CURRENT).is_file():
-                _switch(directory, name)
+                switch(directory, name)
             yield store
         finally:
             store.close()
@@ -94,7 +94,7 @@ def open_new_generation(
             if old:
                 old.close()
         store.close()
-        _switch(directory, name)
+        switch(directory, name)
         for unused in names:
             if unused != before:
                 _delete_unused(directory / unused)
@@ -107,7 +107,7 @@ def use_earlier(directory: Path) -> str:
         earlier = [name for name in generations(directory) if now and name < now]
         if not earlier:
             raise StoreError(directory, "there is no earlier index to go back to", "ingest --rebuild makes a new one")
-        _switch(directory, earlier[-1])
+        switch(directory, earlier[-1])
         return earlier[-1]
 
 
@@ -124,15 +124,10 @@ def generations(directory: Path) -> list[str]:
     return sorted(path.parent.name for path in directory.glob(f"*/{CATALOG}") if path.parent.name.isdigit())
 
 
-def current(directory: Path) -> str | None:
-    """Return the name of the generation in use, or None where nothing was ever indexed."""
-    pointer = directory / CURRENT
-    if not pointer.is_file():
-        return None
-    name = pointer.read_text(errors="replace").strip()
-    if not re.fullmatch(r"\d{4,}", name) or not (directory / name / CATALOG).is_file():
-        raise StoreError(pointer, f"it names no generation ({name[:40]!r}), or one without its catalog", REBUILD)
-    return name
+def is_wanted(directory: Path) -> bool:
+    """Tell whether a process is about to change the index, or makes a new generation beside the one in use."""
+    with open_lock(directory) as lock:
+        return not try_to_take(lock, exclusive=False)
 
 
 def read_note(directory: Path, key: str) -> str:
@@ -160,21 +155,6 @@ def check_embedder(directory: Path, embedder: EmbedderIdentity) -> None:
             f"it was built by another embedder ({built_by})",
             f"set it back, or embed everything again with {embedder.name}: python main.py ingest --rebuild",
         )
-
-
-def _switch(directory: Path, name: str) -> None:
-    """Make `name` the generation in use, at once and for good."""
-    draft = directory / f"{CURRENT}.new"
-    with draft.open("w") as stream:
-        stream.write(name)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(directory / CURRENT)
-    folder = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name's change, too
-    finally:
-        os.close(folder)
 
 
 @contextmanager

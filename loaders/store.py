@@ -15,9 +15,10 @@ from loaders.catalog import PLACE, Catalog
 from loaders.changes import Changes, rebuild_keywords
 from loaders.filters import Allowed, Filter, resolve
 from loaders.indexes import DEFAULT, FOLDERS, VectorIndex, open_vectors
+from loaders.kept_answers import forget
 from loaders.nearest import Hits, nearest_allowed
+from loaders.pointer import CATALOG
 
-CATALOG = "catalog.sqlite"
 INDEX = "index"  # the catalog's note of the vector index's directory
 # The catalog's notes of its last change, and of the last one that the index holds too; after a crash the two differ.
 CHANGE, IN_INDEX = "change", "change_in_index"
@@ -84,6 +85,7 @@ class Store:
         changes = Changes()
         with self.catalog.transaction():
             vectors = edit(changes)
+            forget(self.directory)
             self.catalog.write_meta(CHANGE, str(self._change + 1))
             self._change += 1
         self._wait()
@@ -109,6 +111,7 @@ class Store:
             self.catalog.forget_vectors(after_days)
 
     def _filled_index(self, kind: str) -> VectorIndex:
+        forget(self.directory)  # an approximate index may find other neighbours
         folder, _, number = self.catalog.read_meta(INDEX).partition("-")
         folder = FOLDERS[kind] if kind else folder or FOLDERS[DEFAULT]
         name = f"{folder}-{int(number or 0) + 1:04d}"  # Chroma 1.5.9 can't reuse a path in one process

@@ -16,6 +16,7 @@ from loaders.changes import Changes, remove_source, replace_source, settle
 from loaders.documents import no_reader
 from loaders.fields import Fields, given_fields
 from loaders.files import absolute, find_files
+from loaders.kept_answers import forget
 from loaders.parsing import Parsed, Parser
 from loaders.store import Store, Vectors
 
@@ -108,7 +109,7 @@ def sync(
                 on_progress(done, len(files), report.embedded)
             if report.removed:
                 change(partial(_remove, filling, report.removed))
-    _give(store.catalog, files, given)
+    _give(store, files, given)
     store.forget_unused_vectors(keep_vectors_days)
     _count(store, files, report)
     report.seconds = time.perf_counter() - began
@@ -139,6 +140,7 @@ def _examine(filling: Filling, source: str, path: Path, before: SourceState | No
     if before is None or before.sha256 != state.sha256 or (before.failure and retry_failed):
         return state, path
     if before != (state := replace(before, mtime_ns=state.mtime_ns, ctime_ns=state.ctime_ns)):
+        forget(filling.store.directory)  # a filter by date may find others
         filling.store.catalog.write_source(state)
     if before.failure:
         _report_failure(before, report)
@@ -220,8 +222,9 @@ def _settled(filling: Filling, changes: Changes) -> Vectors:
     return {id_: vectors[key] for id_, key in keys.items()}
 
 
-def _give(catalog: Catalog, files: Iterable[str], given: Mapping[str, Fields]) -> None:
+def _give(store: Store, files: Iterable[str], given: Mapping[str, Fields]) -> None:
     """Keep of each file the fields that are given to it now, which its own bytes don't tell."""
+    catalog = store.catalog
     known = catalog.given_fields()
     if not (given or known):
         return
@@ -229,6 +232,7 @@ def _give(catalog: Catalog, files: Iterable[str], given: Mapping[str, Fields]) -
         for source in catalog.sources().keys() & set(files):
             fields = given.get(source, {})
             if known.get(source, set()) != {(key, value) for key, values in fields.items() for value in values}:
+                forget(store.directory)
                 catalog.write_fields(source, fields, given=True)
 
 

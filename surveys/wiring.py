@@ -14,12 +14,14 @@ from langchain_core.documents import Document
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
-from chains.retrieval_qa import UnmarkedParser, as_quoted, new_fence, show_passages
+from chains.fences import build_fence
+from chains.retrieval_qa import UnmarkedParser, as_quoted, fences_of, show_passages
 from chains.sufficiency import lacks_evidence
 from chat_models import ChatModel, answer_style, open_model
 from errors import QuestionError
 from loaders.contents import passages_of, sources_to_read
 from loaders.filters import Filter, parse_filter
+from loaders.secret import read_secret
 from prompts import load_prompt
 from searching import Index, build_look, build_rewriter
 from settings import Settings
@@ -105,12 +107,13 @@ def build_writer(settings: Settings, model: ChatModel, most_words: int, method: 
     refine = method == "refine"
     answer_tokens = max(2 * most_words, settings.max_answer_tokens)
     prompts = {False: load_prompt("summary"), True: load_prompt("refine")}
-    fenced: dict[str, Any] = {"fence": new_fence(), "datamark": settings.datamark}
-    ask = model.llm.bind(max_tokens=answer_tokens) | (UnmarkedParser() if settings.datamark else StrOutputParser())
+    fence, datamark = build_fence(read_secret(settings.store)), settings.datamark
+    ask = model.llm.bind(max_tokens=answer_tokens) | (UnmarkedParser() if datamark else StrOutputParser())
 
     def messages(passages: Sequence[Document], before: str, words: int) -> Any:
-        values = {"context": show_passages(list(passages), **fenced), "words": words}
-        summary = {"summary": as_quoted(before, **fenced)} if before else {}
+        values = {"context": show_passages(list(passages), fence=fence, datamark=datamark), "words": words}
+        fences = fences_of(list(passages), fence)
+        summary = {"summary": as_quoted(before, fences=fences, datamark=datamark)} if before else {}
         return prompts[bool(before)].format_messages(**values, **summary)
 
     def write(passages: Sequence[Document], before: str, words: int) -> list[str]:

@@ -1,5 +1,6 @@
 """What several test files share: the real small embedder, loaded once, and a fast stand-in for it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_cou
 from loaders.parsing import Cutting, Parser
 from models import locate_folder, locate_weights
 
+os.environ["RAG_TUNE"] = "false"  # a test that opens a model measures no speed
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("suite")
 

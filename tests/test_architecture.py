@@ -16,15 +16,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("chains", "evaluation", "inference", "loaders", "prompts", "surveys", "training")
+PACKAGES = ("chains", "evaluation", "hub", "inference", "loaders", "prompts", "serving", "surveys", "training")
 TOP = sorted(path.stem for path in ROOT.glob("*.py"))
 OURS = {*PACKAGES, *TOP}
 FILES = sorted([*ROOT.glob("*.py"), *(file for package in PACKAGES for file in (ROOT / package).glob("**/*.py"))])
 CORE = {
     "main",
+    "capacity",
+    "inventory",
     "evaluations",
     "experiments",
-    "capacity",
     "whole",
     "options",
     "terminal",
@@ -32,6 +33,7 @@ CORE = {
     "ingestion",
     "pipeline",
     "chat_models",
+    "remembering",
     "searching",
     "explaining",
     "remedies",
@@ -40,10 +42,13 @@ CORE = {
     "models",
     "health",
     "privacy",
+    "startup",
     "harmless",
+    "hashes",
     "sentences",
     "words",
 } | {
+    "hub",
     "loaders",
     "chains",
     "inference",
@@ -53,17 +58,21 @@ CORE = {
 MAY_IMPORT = {
     "errors": set(),
     "privacy": set(),
+    "startup": set(),
     "harmless": set(),
+    "hashes": set(),
+    "hub": {"errors", "hashes"},
     "sentences": set(),
     "words": set(),
     "settings": {"privacy", "errors"},
-    "models": {"errors"},
+    "models": {"errors", "hashes", "hub"},
+    "inventory": {"errors", "hashes", "hub", "inference", "models"},
     "loaders": {"errors", "privacy", "sentences", "words"},
     "chains": {"errors", "privacy", "harmless", "sentences", "words"},
     "inference": {"errors", "privacy", "harmless"},
     "prompts": {"errors", "privacy", "sentences", "words"},
-    "capacity": {"chat_models", "inference", "options", "settings", "tables", "terminal"},
-    "chat_models": {"inference", "models", "settings", "errors"},
+    "chat_models": {"inference", "hub", "models", "settings", "errors"},
+    "remembering": {"loaders", "chains", "settings"},
     "searching": {"models", "inference", "loaders", "chains", "prompts", "settings", "errors"},
     "remedies": {"searching", "loaders", "chains", "settings"},
     "explaining": {"remedies", "loaders", "chains", "words"},
@@ -81,7 +90,7 @@ MAY_IMPORT = {
         "words",
     },
     "ingestion": {"pipeline", "loaders", "settings", "errors"},
-    "health": {"ingestion", "pipeline", "chat_models", "inference", "loaders", "models", "settings", "errors"},
+    "health": {"ingestion", "pipeline", "chat_models", "inference", "loaders", "hashes", "settings", "errors"},
     "evaluation": {
         "ingestion",
         "pipeline",
@@ -90,13 +99,14 @@ MAY_IMPORT = {
         "searching",
         "loaders",
         "chains",
-        "models",
+        "hashes",
         "settings",
         "errors",
         "prompts",
         "sentences",
         "words",
     },
+    "serving": {"pipeline", "chat_models", "searching", "loaders", "chains", "settings", "errors"},
     "training": {"pipeline", "searching", "chains", "settings", "errors"},
     "terminal": {"chains", "loaders", "surveys"},
     "tables": {"terminal", "chains"},
@@ -104,6 +114,7 @@ MAY_IMPORT = {
     "experiments": {"evaluations", "evaluation", "training", "options", "tables", "terminal", "settings"},
     "whole": {"evaluations", "surveys", "pipeline", "loaders", "options", "terminal", "settings"},
     "options": {"loaders"},
+    "capacity": {"chat_models", "inference", "hub", "inventory", "options", "tables", "terminal", "settings"},
     "main": OURS - {"main"},
 }
 TOO_LONG: set[str] = set()  # files over the limit that wait to be split
@@ -170,12 +181,13 @@ def test_no_module_is_too_long_to_read_at_a_sitting(path: Path) -> None:
 
 
 def test_the_core_can_be_read_in_an_afternoon() -> None:
-    apart = {"loaders/formats": 3500, "loaders/web": 1000}  # a file a format, and the web: nobody reads all of them
+    # a file a format; the web; and what a server of models does as well (RAG_MODEL_URL): nobody reads all of them
+    apart = {"loaders/formats": 3500, "loaders/web": 1000, "inference": 2500, "hub": 450}
     lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     for folder, limit in apart.items():
         assert sum(lines for path, lines in lengths.items() if path.is_relative_to(folder)) <= limit
     core = [path for path in lengths if part(ROOT / path) in CORE and not any(path.is_relative_to(f) for f in apart)]
-    assert sum(lengths[path] for path in core) <= 12800
+    assert sum(lengths[path] for path in core) <= 11300
 
 
 @pytest.mark.parametrize("path", [f for f in FILES if f.name != "__init__.py"], ids=lambda path: path.name)

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,7 +21,6 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel, Field, ValidationError
 
 from errors import ModelError
-from inference import engine as llama_engine
 from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.chat_template import message_text, render_text
 from inference.loading import Loading
@@ -126,6 +124,7 @@ def test_what_was_asked_before_does_not_change_a_greedy_answer(model: LlamaCppCh
     fresh = []
     for prompt in prompts:
         model.engine.prompt_size = 0
+        model.engine.states.clear()
         fresh.append(model.invoke(prompt, max_tokens=16).content)
     for index in (0, 1, 1, 4, 3, 0, 2, 3):
         assert model.invoke(prompts[index], max_tokens=16).content == fresh[index]
@@ -137,11 +136,11 @@ def text_of(model: LlamaCppChat, question: str, **kwargs: Any) -> str:
 
 
 def is_free(model: LlamaCppChat, within_s: float = 5.0) -> bool:
-    """Say whether the lock comes free in time."""
-    if model.engine.lock.acquire(timeout=within_s):
-        model.engine.lock.release()
-        return True
-    return False
+    """Say whether the model has nothing to do in time."""
+    ends = time.monotonic() + within_s
+    while model.engine.turns.running and time.monotonic() < ends:
+        time.sleep(0.005)
+    return model.engine.turns.running is None
 
 
 def test_greedy_stream_and_invoke_agree(model: LlamaCppChat) -> None:
@@ -225,19 +224,17 @@ def test_closing_a_stream_early_frees_the_model(model: LlamaCppChat) -> None:
     for runnable in (model, prompt | model | StrOutputParser()):
         stream = runnable.stream("Tell a long story.")
         next(stream)
-        assert model.engine.lock.locked()
+        assert model.engine.turns.running
         stream.close()  # type: ignore[attr-defined]
-        assert not model.engine.lock.locked()
+        assert is_free(model)
 
 
-def test_a_stream_left_open_is_an_error_in_its_thread(model: LlamaCppChat, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_engine, "SAME_THREAD_WAIT_S", 0.05)
+def test_a_stream_left_open_holds_nobody_up(model: LlamaCppChat) -> None:
+    alone = text_of(model, "Tell a long story.")
     stream = model.stream("Tell a long story.")
-    next(stream)
-    with pytest.raises(ModelError, match="open stream"):
-        model.invoke("Hi")
-    stream.close()  # type: ignore[attr-defined]
+    first = next(stream)
     assert model.invoke("Hi").content
+    assert first.text + "".join(chunk.text for chunk in stream) == alone
 
 
 async def test_cancelling_frees_the_model(model: LlamaCppChat) -> None:
@@ -263,7 +260,7 @@ async def test_cancelling_frees_the_model(model: LlamaCppChat) -> None:
 async def test_cancelling_stops_the_reading_of_a_long_prompt(model: LlamaCppChat) -> None:
     reading = asyncio.create_task(model.ainvoke("a b c d e f " * 160))  # some 4 s to read on two cores
     await asyncio.sleep(0.3)
-    assert model.engine.lock.locked()
+    assert model.engine.turns.running
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
@@ -425,9 +422,8 @@ def test_more_context_than_the_model_knows_is_refused() -> None:
         load_chat_model(WEIGHTS, loading=Loading(context_tokens=8448))
 
 
-def test_copies_share_the_lock(model: LlamaCppChat) -> None:
-    assert LlamaCppChat(**dict(model)).engine.lock is model.engine.lock
-    assert isinstance(model.engine.lock, type(threading.Lock()))
+def test_copies_share_the_queue(model: LlamaCppChat) -> None:
+    assert LlamaCppChat(**dict(model)).engine.turns is model.engine.turns
     assert "engine" not in model.model_dump() and "llama" not in repr(model)
 
 

@@ -43,6 +43,9 @@ COMMANDS = (
     ("evaluate", "make-questions"),
     ("evaluate", "report"),
     ("tune",),
+    ("models",),
+    ("models", "get"),
+    ("models", "remove"),
     ("doctor",),
 )
 KETTLE = "# Orion\n\nThe kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.\n"
@@ -214,6 +217,38 @@ def test_ask_prints_the_answer_and_its_numbered_sources(clone: Clone) -> None:
     assert "3 litres" in done.out
     assert re.search(r"^\[1\] .*kettle\.md, line 3  \d\.\d{3}$", done.out, re.MULTILINE)
     assert "The kettle Orion holds 3 litres of water." in done.out
+
+
+def test_the_same_question_is_answered_from_the_cache_without_loading_anything(fresh: Clone) -> None:
+    source = fresh.folder / "kettle.md"
+    source.write_text(KETTLE)
+    fresh("ingest", str(fresh.folder))
+    first, second = (fresh("ask", QUESTION, "--json").json for _ in range(2))
+    assert (first.pop("cached"), second.pop("cached")) == (False, True)
+    assert first.pop("timings").keys() > second.pop("timings").keys() == {"total_ms"}
+    assert first == second
+    code = (
+        f"import sys, main; print(main.main(['ask', {QUESTION!r}]), "
+        "{'llama_cpp', 'torch', 'chromadb', 'langchain_core', 'onnxruntime', 'numpy'} & set(sys.modules))"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAG_")}
+    again = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment | {"RAG_STORE": str(fresh.store), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "(from the cache" in again.stderr and again.stdout.endswith("\n0 set()\n"), again
+    assert "3 litres" in again.stdout
+    assert not fresh("ask", QUESTION, "--fresh", "--json").json["cached"]
+    asked = fresh("chat", stdin=f"{QUESTION}\n/quit\n")
+    assert "(from the cache" in asked.err and "3 litres" in asked.out
+    fresh("documents", "remove", str(source))
+    assert fresh("ask", QUESTION, "--json").json["sources"] == []
+    kept = b"".join(path.read_bytes() for path in fresh.store.rglob("*") if path.is_file())
+    assert b"3 litres" not in kept
 
 
 def test_ask_json_has_the_keys_of_the_contract_and_verbatim_sources(clone: Clone) -> None:
@@ -620,7 +655,7 @@ def test_the_expected_hash_counts_for_a_packaged_model_too(clone: Clone) -> None
 
 def test_a_model_on_the_hub_that_is_not_here_is_not_fetched(clone: Clone) -> None:
     done = clone("ask", QUESTION, RAG_MODEL="hub:someone/something/model.gguf")
-    refused(done, "hub:someone/something", "RAG_OFFLINE=false")
+    refused(done, "hub:someone/something", "run: python main.py models get hub:someone/something/model.gguf")
 
 
 def test_a_store_of_another_embedder(clone: Clone) -> None:

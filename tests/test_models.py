@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from errors import ModelError
-from models import PACKAGED, file_sha256, locate_folder, locate_weights
+from hashes import file_sha256
+from models import PACKAGED, locate_folder, locate_weights
 
 
 def test_the_packaged_embedder_is_found_and_verified() -> None:
@@ -61,17 +62,19 @@ def test_a_folder_without_a_model_says_what_to_give(name: str, tmp_path: Path) -
 def test_weights_that_were_never_downloaded_name_the_switch(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not on this machine yet") as caught:
         locate_weights(name, base=tmp_path)
-    assert "RAG_OFFLINE=false" in caught.value.remedy
+    assert caught.value.remedy == f"run: python main.py models get {name}"
 
 
 @pytest.mark.parametrize("name", ["hub:owner/groundwork-no-such-model", "hub:owner/groundwork-no-such-model@v1"])
 def test_a_folder_that_was_never_downloaded_names_the_switch(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not on this machine yet") as caught:
         locate_folder(name, base=tmp_path)
-    assert "RAG_OFFLINE=false" in caught.value.remedy
+    assert caught.value.remedy == f"run: python main.py models get {name}"
 
 
-@pytest.mark.parametrize("name", ["hub:", "hub:file.gguf", "hub:owner/file.gguf", "hub:@v1"])
+@pytest.mark.parametrize(
+    "name", ["hub:", "hub:file.gguf", "hub:owner/file.gguf", "hub:@v1", "hub:owner/repo/weights.bin"]
+)
 def test_too_short_a_hub_name_is_answered_with_its_form(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         locate_weights(name, base=tmp_path)
@@ -80,13 +83,13 @@ def test_too_short_a_hub_name_is_answered_with_its_form(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["hub:an owner/repo/file.gguf", "hub:-o/r/f.gguf"])
 def test_a_malformed_hub_file_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="check the name"):
+    with pytest.raises(ModelError, match="not the name of a model on the hub"):
         locate_weights(name, base=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["hub:", "hub:a/b/c", "hub:an owner/repo", "hub:@v1"])
 def test_a_malformed_hub_folder_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="check the name"):
+    with pytest.raises(ModelError, match="not the name of a model on the hub"):
         locate_folder(name, base=tmp_path)
 
 
@@ -96,7 +99,7 @@ def test_a_hub_file_outside_its_repository_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_hub_name_that_ends_in_a_slash_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="not a file on the hub"):
+    with pytest.raises(ModelError, match="not the name of a model on the hub"):
         locate_weights("hub:owner/repo/", base=tmp_path)
 
 

@@ -15,9 +15,9 @@ from chains.answers import Answer
 from chains.evidence import build_highlighter
 from chains.follow_ups import build_follow_up
 from chains.post_filter import REFUSAL, check
-from chains.queries import Query, Turn
+from chains.queries import Query, Turn, check_question
 from chains.query_rewriting import build_query_rewriter
-from chains.rag import ask, build_rag, check_question, stream_answer
+from chains.rag import ask, build_rag, stream_answer
 from chains.retrieval_qa import RetrievalQA
 from errors import QuestionError
 from prompts import load_prompt

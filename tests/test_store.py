@@ -21,7 +21,8 @@ from loaders.changes import Changes, replace_source, settle
 from loaders.checkup import catalog_damage, examine, keyword_damage, vector_damage
 from loaders.embeddings import EmbedderIdentity
 from loaders.entries import Entry
-from loaders.generations import current, forget_earlier, generations, open_new_generation, open_store, use_earlier
+from loaders.generations import forget_earlier, generations, open_new_generation, open_store, use_earlier
+from loaders.pointer import current
 from loaders.store import Store, Vectors
 
 IDS = [f"id {n}" for n in range(40)]
