@@ -1,4 +1,4 @@
-"""Names in use, a cache and the memory there is come in; the models on this machine, each with what is known of it, go out."""
+"""Names in use, a cache and free memory come in; the models on this machine, each with what is known of it, go out."""
 
 import importlib.util
 from collections.abc import Mapping
