@@ -29,6 +29,8 @@ from terminal import out, print_json, say
 if TYPE_CHECKING:
     from inference.fitting import Fit, Room
     from inference.gguf_header import Header
+    from inventory import Place
+    from settings import Settings
 
 USERS = ("model", "adapter", "embedder", "reranker", "nli", "judge_model")  # the settings that name models
 
@@ -48,10 +50,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
 
     settings = _settings()
     used = {f"{PREFIX}{key}".upper(): getattr(settings, key) for key in USERS}
-    rows = [asdict(model) for model in list_models(used, settings.cache, ROOT)]
-    for row in rows:
-        if row["kind"] == "chat" and not row["note"]:
-            row |= _fitness(Path(row["path"]), settings)
+    rows = [asdict(model) for model in list_models(used, settings.cache, ROOT, _place(settings))]
     if as_json:
         print_json({"models": rows})
     else:
@@ -70,7 +69,7 @@ def models_get(name: Name, as_json: Json = False) -> None:
     if not as_json:
         say(f"{offer.size / 1e6:.0f} MB, licence: {offer.licence or 'not on its card'}, commit {offer.commit}")
     record = fetch(offer, settings.cache, quiet=as_json)
-    model = asdict(describe(record))
+    model = asdict(describe(record, _place(settings)))
     if as_json:
         print_json(model | {"files": record.files})
     else:
@@ -135,20 +134,6 @@ def plan(
         _show(path, header, found, room, users)
 
 
-def _fitness(path: Path, settings: Any) -> dict[str, Any]:
-    """Return whether a chat model fits the memory that is free now, or why its header can't be read."""
-    import chat_models
-    from errors import ModelError
-    from inference.fitting import fit
-    from inference.gguf_header import read_header
-    from inference.room import free_room
-
-    try:
-        return {"fits": fit(read_header(path), chat_models.wanted_loading(settings), free_room()).fits}
-    except ModelError as error:
-        return {"note": error.reason}
-
-
 def _report(path: Path, header: "Header", found: "Fit", room: "Room", users: int) -> dict[str, Any]:
     totals = {f"{kind}_bytes": sum(getattr(use, kind) for use in found.uses) for kind in ("weights", "kv_cache")}
     totals["compute_bytes"] = sum(use.compute + use.output for use in found.uses)
@@ -206,7 +191,15 @@ def _size(count: int) -> str:
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _settings() -> Any:
+def _place(settings: "Settings") -> "Place":
+    import chat_models
+    from inference.room import free_room
+    from inventory import Place
+
+    return Place(chat_models.wanted_loading(settings), free_room())
+
+
+def _settings() -> "Settings":
     from settings import load_settings
 
     return load_settings()

