@@ -1,5 +1,6 @@
 """Settings come in; the chat model that they name, open, goes out."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -14,10 +15,12 @@ import models
 from errors import ModelError
 from hub.names import HUB
 from inference.chat_model import LlamaCppChat, load_chat_model
+from inference.fitting import Room, fit, fit_as_asked
 from inference.gguf_header import read_header
 from inference.loading import Loading
 from inference.offload import Offload
 from inference.remote_model import estimate_tokens, failures, remote_model, told_context
+from inference.room import free_room
 from inference.tuning import tune
 from settings import ROOT, Settings
 
@@ -71,7 +74,8 @@ def open_model(settings: Settings, tell: Callable[[str], None] | None = None) ->
             errors = partial(failures, settings.model_url, settings.model)
             yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False, errors=errors)
         return
-    path, loading = locate(settings), Loading(settings.gpu_layers, settings.context_tokens, settings.threads)
+    path = locate(settings)
+    loading = fit_loading(settings, path, free_room())
     if settings.tune:
         path, loading = tune(path, loading, settings.cache, requantised=not settings.adapter)
     llm = load_chat_model(
@@ -94,6 +98,21 @@ def open_model(settings: Settings, tell: Callable[[str], None] | None = None) ->
         yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
     finally:
         llm.engine.close()
+
+
+def wanted_loading(settings: Settings) -> Loading:
+    """Return how the settings want the model loaded, RAG_GPU_LAYERS=auto taken for all."""
+    layers = -1 if settings.gpu_layers == "auto" else settings.gpu_layers
+    return Loading(layers, settings.context_tokens, settings.threads, cache_type=settings.cache_type)
+
+
+def fit_loading(settings: Settings, path: Path, room: Room) -> Loading:
+    """Return the same, RAG_GPU_LAYERS=auto resolved by the GPUs' free memory; warn where RAM can't hold the rest."""
+    wanted, header = wanted_loading(settings), read_header(path)
+    found = fit(header, wanted, room) if settings.gpu_layers == "auto" else fit_as_asked(header, wanted, room)
+    if not found.fits:
+        logging.getLogger(__name__).warning("%s: %s", path.name, " ".join(found.advice))
+    return found.loading
 
 
 def answer_style(settings: Settings) -> str:

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -158,8 +158,15 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Key that clients of `serve` have to send as a bearer token. Empty: none, on loopback.",
     )
-    gpu_layers: int = Field(-1, ge=-1, description="Model layers put on the GPU: -1 all, 0 none.")
+    gpu_layers: Annotated[int, Field(ge=-1)] | Literal["auto"] = Field(
+        "auto", description="Model layers put on the GPU. auto: as many as its free memory holds. -1: all. 0: none."
+    )
     context_tokens: int = Field(4096, ge=512, description="Tokens of prompt and answer together; costs memory.")
+    cache_type: str = Field(
+        "f16",
+        pattern="^(f16|q8_0)$",
+        description="Form of the model's keys and values: f16, or q8_0 at half the memory, with flash attention.",
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the model. 0: one per core.")
     queue: int = Field(
         32, ge=1, le=10_000, description="Requests that may wait for the model; the next is told when to come again."
@@ -172,7 +179,7 @@ class Settings(BaseSettings):
     )
     tune: bool = Field(
         True,
-        description="true: the first start measures how the model runs fastest on this CPU, some 10 s, and RAG_CACHE "
+        description="true: the first start measures how the model runs fastest on this CPU, 5 to 20 s, and RAG_CACHE "
         "remembers it; a file under 1 GB may be copied there as q8_0, which loses nothing. false: it runs as it is.",
     )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")

