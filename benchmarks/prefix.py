@@ -1,12 +1,10 @@
-"""An index, a chat model and questions come in; how long the first token takes, cold and over what was read, goes out.
+"""An index, a chat model and questions come in; what of their prompts is read, and how long that takes, goes out.
 
+    RAG_STORE=… python benchmarks/prefix.py shares --questions data/sample/questions.jsonl
     RAG_STORE=… python benchmarks/prefix.py times --questions data/sample/questions.jsonl
-    RAG_STORE=… python benchmarks/prefix.py order --questions data/sample/questions.jsonl
 
-times: `groups` sets of passages that the search brings, each asked about by several questions; all ways take turns in
-one process, in rounds. order: which share of a prompt need not be read again after a question on the same document,
-with the passages by rank and in an order of their own; tokens are counted, nothing is read. Rows of the questions:
-{question, doc_id}.
+shares: tokens are counted, nothing is read. times: `groups` sets of passages that the search brings, each asked about
+by several questions; all ways take turns in one process, in rounds. Rows of the questions: {question, doc_id}.
 """
 
 import argparse
@@ -15,7 +13,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 from statistics import median
 
@@ -127,25 +125,35 @@ def timed(do: Callable[[], None]) -> float:
     return (CLOCKS[-1]() - began) * 1000
 
 
-def order(llm: LlamaCppChat, found: Found, documents: dict[str, str]) -> None:
-    """Print the share of a prompt that another question on its document left, and how often that is more than half."""
-    ways: dict[str, Callable[[list[Document]], list[Document]]] = {
-        "by rank": list,
-        "by place": lambda shown: sorted(shown, key=lambda each: (each.metadata["source"], each.metadata["start"])),
-    }
-    pairs = [(a, b) for a, b in permutations(found, 2) if documents[a] == documents[b]]
-    same = [sorted(str(p.id) for p in found[a]) == sorted(str(p.id) for p in found[b]) for a, b in pairs]
-    print(f"{len(pairs)} pairs of questions on one document; {sum(same)} bring the same passages")
-    for name, arrange in ways.items():
-        prompts = {q: llm.render_prompt(message(arrange(shown), q)) for q, shown in found.items()}
-        shares = [prefix._shared(prompts[a], prompts[b]) / len(prompts[b]) for a, b in pairs]
-        print(f"| {name} | {sum(shares) / len(shares):.3f} | {sum(s > 0.5 for s in shares) / len(shares):.2f} |")
+def shares(llm: LlamaCppChat, found: Found, documents: dict[str, str]) -> None:
+    """Print the share of a prompt that has to be read after another one: the mean, and how often it is under a half."""
+    questions, batch = list(found), llm.engine.llama.n_batch
+
+    def tokens(shown: list[Document], question: str, fence: Fence = FENCE) -> list[int]:
+        return llm.render_prompt(message(shown, question, fence))
+
+    def tell(name: str, pairs: list[tuple[list[int], list[int]]]) -> None:
+        read = [1 - min(prefix._shared(a, b), len(b) - 1) // batch * batch / len(b) for a, b in pairs]
+        half = sum(share < 0.5 for share in read) / len(read)
+        print(f"| {name} | {len(pairs)} | {sum(read) / len(read):.2f} | {half:.2f} |")
+
+    sizes = [len(tokens(shown, question)) for question, shown in found.items()]
+    print(f"prompts of {min(sizes)} to {max(sizes)} tokens")
+    follow_ups = list(pairwise(questions))
+    tell("the same passages", [(tokens(found[a], a), tokens(found[a], b)) for a, b in follow_ups])
+    new = [build_fence(secrets.token_bytes(8)) for _ in follow_ups]
+    again = zip(follow_ups, new, strict=True)
+    tell("the same, a fence for each request", [(tokens(found[a], a), tokens(found[a], b, f)) for (a, b), f in again])
+    on_one = [(a, b) for a, b in permutations(questions, 2) if documents[a] and documents[a] == documents[b]]
+    tell("questions on one document, passages by rank", [(tokens(found[a], a), tokens(found[b], b)) for a, b in on_one])
+    placed = {q: sorted(shown, key=lambda p: (p.metadata["source"], p.metadata["start"])) for q, shown in found.items()}
+    tell("the same, by place", [(tokens(placed[a], a), tokens(placed[b], b)) for a, b in on_one])
 
 
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["times", "order"])
+    parser.add_argument("what", choices=["times", "shares"])
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--groups", type=int, default=3)
@@ -153,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = load_settings(answer_style="write")
     rows = [json.loads(line) for line in options.questions.read_text(encoding="utf-8").splitlines()]
-    rows = rows[: 2 * options.groups] if options.what == "times" else [row for row in rows if row.get("doc_id")]
+    rows = rows[: 2 * options.groups] if options.what == "times" else rows
     with pipeline.open_index(settings) as index:
         search = build_search(settings, index, limit=settings.top_k)
         found = {row["question"]: search.invoke([Query(row["question"])]) for row in rows}
@@ -164,7 +172,7 @@ def main() -> None:
     if options.what == "times":
         times(llm, found, options.rounds, options.groups)
     else:
-        order(llm, found, {row["question"]: row["doc_id"] for row in rows})
+        shares(llm, found, {row["question"]: row.get("doc_id", "") for row in rows})
     llm.engine.close()
 
 
