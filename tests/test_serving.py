@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from openai import OpenAI
-from served import served
+from served import held, served
 
 import ingestion
 from chains.answers import Answer
@@ -197,7 +197,7 @@ def test_who_leaves_the_queue_is_not_waited_for(url: str, library: Library) -> N
     assert library.model
     turns = library.model.llm.engine.turns  # type: ignore[attr-defined]
     question_alone = {"question": question("Orion")}
-    with turns.turn(1):
+    with held(turns):
         for path, body in (("chat/completions", STORY), ("ask", question_alone)):
             leaving = HTTPConnection(url.removeprefix("http://"))
             leaving.request("POST", f"/v1/{path}", json.dumps(body), JSON)
@@ -209,7 +209,7 @@ def test_who_leaves_the_queue_is_not_waited_for(url: str, library: Library) -> N
 def test_a_full_queue_says_when_to_come_again(client: httpx.Client, library: Library) -> None:
     assert library.model
     turns = library.model.llm.engine.turns  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(8) as pool, turns.turn(1):
+    with ThreadPoolExecutor(8) as pool, held(turns):
         post = partial(client.post, "/v1/chat/completions", json=STORY | {"max_tokens": 1})
         waiting = [pool.submit(post) for _ in range(8)]
         assert comes_true(lambda: len(turns.waiting) == 8, 10)
