@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -41,6 +41,7 @@ class Library:
 
     settings: Settings  # with RAG_ANSWER_STYLE resolved
     stack: ExitStack  # what is open until the end
+    tell: Callable[[str], None] | None = None  # given what was asked of the GPU and did not happen
     model: ChatModel | None = None  # in style quote opened when it is first asked for
     opened: Opened | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -83,7 +84,7 @@ class Library:
         """Return the open chat model."""
         with self.loading:
             if self.model is None:
-                self.model = self.stack.enter_context(open_model(self.settings))
+                self.model = self.stack.enter_context(open_model(self.settings, self.tell))
             return self.model
 
     async def watch(self) -> None:
@@ -117,13 +118,14 @@ class Library:
 
 
 @contextmanager
-def open_library(settings: Settings) -> Iterator[Library]:
-    """Open the index, and the chat model where the answers need one."""
+def open_library(settings: Settings, tell: Callable[[str], None] | None = None) -> Iterator[Library]:
+    """Open the index, and the chat model where the answers need one; `tell` as open_model has it."""
     settings = pipeline.with_style(settings)
     with ExitStack() as stack:
-        model = None if settings.answer_style == "quote" else stack.enter_context(open_model(settings))
-        library = Library(settings, stack, model)
+        library = Library(settings, stack, tell)
         library.open()
+        if settings.answer_style != "quote":
+            library.chat_model()
         try:
             yield library
         finally:

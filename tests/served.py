@@ -3,9 +3,10 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
+from inference.turns import Turns
 from serving.library import Library
 from serving.server import build_server
 
@@ -23,3 +24,21 @@ def served(library: Library) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(20)
+
+
+@contextmanager
+def held(turns: Turns) -> Iterator[None]:
+    """Hold the model, as a long completion does."""
+    left = threading.Event()
+
+    def steps() -> Generator[str]:
+        yield "begun"
+        left.wait()
+
+    holding = turns.stream(steps(), cost=1)
+    next(holding)
+    try:
+        yield
+    finally:
+        left.set()
+        holding.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import HumanMessage
-from served import served
+from served import held, served
 
 import chat_models
 import ingestion
@@ -77,7 +77,7 @@ def test_no_server_is_one_line() -> None:
 def test_a_busy_server_is_asked_again_when_it_said(server: str, library: Library) -> None:
     turns = library.chat_model().llm.engine.turns  # type: ignore[attr-defined]
     with remote_model(server, NAME, max_tokens=2) as llm, ThreadPoolExecutor(2) as pool:
-        with turns.turn(1):
+        with held(turns):
             waiting = pool.submit(llm.invoke, "hello")
             while not turns.waiting:
                 time.sleep(0.01)

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from openai import OpenAI
-from served import served
+from served import held, served
 
 import ingestion
 from chains.answers import Answer
@@ -43,7 +43,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     for name, litres in KETTLES.items():
         (folder / f"{name}.md").write_text(f"# {name}\n\nThe kettle {name} holds {litres} litres of water.\n")
     settings = load_settings(
-        store=folder / "store", answer_style="brief", context_tokens=1024, max_answer_tokens=32, queue=8
+        store=folder / "store", answer_style="brief", context_tokens=1024, max_answer_tokens=32, queue=8, workers=1
     )
     ingestion.ingest(settings, [*folder.glob("*.md")])
     return settings
@@ -197,7 +197,7 @@ def test_who_leaves_the_queue_is_not_waited_for(url: str, library: Library) -> N
     assert library.model
     turns = library.model.llm.engine.turns  # type: ignore[attr-defined]
     question_alone = {"question": question("Orion")}
-    with turns.turn(1):
+    with held(turns):
         for path, body in (("chat/completions", STORY), ("ask", question_alone)):
             leaving = HTTPConnection(url.removeprefix("http://"))
             leaving.request("POST", f"/v1/{path}", json.dumps(body), JSON)
@@ -209,7 +209,7 @@ def test_who_leaves_the_queue_is_not_waited_for(url: str, library: Library) -> N
 def test_a_full_queue_says_when_to_come_again(client: httpx.Client, library: Library) -> None:
     assert library.model
     turns = library.model.llm.engine.turns  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(8) as pool, turns.turn(1):
+    with ThreadPoolExecutor(8) as pool, held(turns):
         post = partial(client.post, "/v1/chat/completions", json=STORY | {"max_tokens": 1})
         waiting = [pool.submit(post) for _ in range(8)]
         assert comes_true(lambda: len(turns.waiting) == 8, 10)
@@ -298,7 +298,7 @@ def test_a_body_has_bounds(client: httpx.Client) -> None:
 def test_a_key_is_asked_for(settings: Settings, library: Library) -> None:
     locked = load_settings(**(settings.model_dump() | {"server_key": "clef"}))
     with (
-        served(Library(locked, library.stack, library.model, library.opened)) as url,
+        served(Library(locked, library.stack)) as url,
         httpx.Client(base_url=url, timeout=60) as client,
     ):
         assert client.get("/health").status_code == 200
@@ -325,7 +325,7 @@ def test_an_open_address_needs_a_key() -> None:
 # an index that changes
 
 
-def test_ingest_and_rebuild_go_on_beside_and_are_taken_up(
+def test_a_change_and_a_rebuild_get_the_index_and_are_taken_up(
     client: httpx.Client, settings: Settings, library: Library
 ) -> None:
     def litres() -> str:
@@ -334,11 +334,10 @@ def test_ingest_and_rebuild_go_on_beside_and_are_taken_up(
 
     path = settings.store.parent / "Orion.md"
     assert "3 litres" in litres()
-    path.write_text(path.read_text().replace("3 litres", "13 litres"))
-    ingestion.ingest(settings, [path])
-    assert comes_true(lambda: "13 litres" in litres(), 10)
-    path.write_text(path.read_text().replace("13 litres", "23 litres"))
-    ingestion.ingest(settings, [*settings.store.parent.glob("*.md")], rebuild=True)
+    ingestion.remove(settings, str(path))
+    assert "3 litres" not in litres()
+    path.write_text(path.read_text().replace("3 litres", "23 litres"))
+    ingestion.ingest(settings, [path, settings.store.parent / "Hydra.md"], rebuild=True)
     assert comes_true(lambda: "23 litres" in litres(), 10)
 
 
