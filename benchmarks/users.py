@@ -60,6 +60,7 @@ def answer_alone(llm: LlamaCppChat, messages: list[BaseMessage]) -> tuple[float,
 def measure_queue(llm: LlamaCppChat, users: int, words: int) -> None:
     """Answer the same requests without the queue and for many users at once, in turns, and print both."""
     asked = requests(8, words)
+    ask(llm, requests(1, 1)[0], "")  # reads the weights in
 
     def one_by_one() -> list[tuple[float, float, int]]:
         return [answer_alone(llm, messages) for messages in asked]
@@ -173,7 +174,8 @@ def main() -> None:
     given, settings = parser.parse_args(), load_settings()
     if given.cpu:
         globals()["clock"] = time.process_time
-    loading = Loading(threads=1 if given.cpu else settings.threads)
+    # No states are kept: the second to read the same prompts would not have to.
+    loading = Loading(threads=1 if given.cpu else settings.threads, states_mb=0)
     llm = load_chat_model(locate(settings), loading=loading, max_tokens=ANSWER)
     (measure_queue if given.what == "queue" else measure_batching)(llm, given.users, LENGTHS[given.length])
     llm.engine.close()
