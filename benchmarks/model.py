@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
@@ -26,6 +27,7 @@ from langchain_core.messages import BaseMessage
 
 import models
 from inference.chat_model import LlamaCppChat, load_chat_model
+from inference.engine import count_weights
 from inference.loading import Loading
 from inference.measuring import Pace, Way, measure
 from inference.requantising import WEIGHT_TYPES, next_token_logits, requantise
@@ -84,27 +86,30 @@ def log_probabilities(path: Path, texts: Sequence[str], room: int) -> np.ndarray
     return logits
 
 
-def print_loss(paths: Sequence[Path], room: int = 512) -> None:
-    """Print how far each type's expectation of the next token is from that of the packaged file."""
+def print_loss(paths: Sequence[Path], room: int) -> None:
+    """Print how far each type's expectation of the next token is from that of f16, and of the file as it comes.
+
+    f16 holds what the file's weights stand for, and rounds no activations to 8 bits, as the others do.
+    """
     texts = [path.read_text(encoding="utf-8") for path in paths]
     kinds = files()
-    with_tokens = llama_cpp.Llama(str(weights()), n_ctx=room, verbose=False)
-    following = [with_tokens.tokenize(text.encode())[:room][1:] for text in texts]
-    rows = np.cumsum([0, *(len(tokens) + 1 for tokens in following)])
-    at = np.concatenate([np.arange(start, start + len(of)) for start, of in zip(rows[:-1], following, strict=True)])
-    targets = np.concatenate(following)
-    base: np.ndarray | None = None
-    print(f"| {len(at):,} tokens | bits a weight | KL, mean (nats) | KL, 99 % under | same first choice | perplexity |")
-    print("|---|---|---|---|---|---|")
+    with closing(llama_cpp.Llama(str(weights()), n_ctx=room, verbose=False)) as llama:
+        tokens = [llama.tokenize(text.encode())[:room] for text in texts]
+    starts = np.cumsum([0, *map(len, tokens)])
+    at = np.concatenate([np.arange(start, start + len(of) - 1) for start, of in zip(starts, tokens, strict=False)])
+    following = np.concatenate([of[1:] for of in tokens])
+    exact, given = (log_probabilities(path, texts, room)[at] for path in (kinds["f16"], weights()))
+    print(f"| {len(at):,} tokens | bits | KL from f16 | same choice as f16 | KL from Q4_1 | same choice | perplexity |")
+    print("|---|---|---|---|---|---|---|")
     for name, path in kinds.items():
         found = log_probabilities(path, texts, room)[at]
-        base = found if base is None else base
-        divergence = np.maximum((np.exp(base) * (base - found)).sum(axis=1), 0)
-        same = np.mean(base.argmax(axis=1) == found.argmax(axis=1))
-        perplexity = np.exp(-found[np.arange(len(at)), targets].mean())
-        bits = path.stat().st_size * 8 / llama_cpp.llama_model_n_params(with_tokens.model)
-        told = f"{bits:.1f} | {divergence.mean():.5f} | {np.percentile(divergence, 99):.4f} | {same:.4f}"
-        print(f"| {name} | {told} | {perplexity:.2f} |", flush=True)
+        told = [f"{path.stat().st_size * 8 / count_weights(path):.1f}"]
+        for base in (exact, given):
+            told.append(f"{(np.exp(base) * (base - found)).sum(axis=1).mean():.4f}")
+            told.append(f"{np.mean(base.argmax(axis=1) == found.argmax(axis=1)):.3f}")
+        print(
+            f"| {name} | {' | '.join(told)} | {np.exp(-found[np.arange(len(at)), following].mean()):.2f} |", flush=True
+        )
 
 
 def draft(tokens: Sequence[int], most: int) -> list[int]:
@@ -197,6 +202,7 @@ def main() -> None:
     parser.add_argument("--answer", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--room", type=int, default=384)
     parser.add_argument("--questions", type=Path)
     parser.add_argument("--paragraphs", type=Path)
     parser.add_argument("--limit", type=int, default=30)
@@ -213,7 +219,7 @@ def main() -> None:
             given.cpu,
         )
     elif given.what == "loss":
-        print_loss(given.texts)
+        print_loss(given.texts, given.room)
     else:
         print_speculation(given.questions, given.paragraphs, given.limit)
 
