@@ -2,9 +2,9 @@
 
     python benchmarks/training_memory.py [--only LoRA]
 
-The GGUF file is dequantised by transformers, once. Each way is a process of its own, forked after the imports: AdamW
-steps with tokens drawn by chance; peak: the most resident memory after loading, less what is resident after the
-imports. bf16 is done by hand, with fp32 weights for the optimiser, one matrix at a time.
+The GGUF file is dequantised by transformers, once. Each way is a process of its own: AdamW steps with tokens drawn by
+chance; peak: the most resident memory after loading, less what is resident after the imports. bf16 is done by hand,
+with fp32 weights for the optimiser, one matrix at a time.
 """
 
 import argparse
@@ -122,8 +122,8 @@ def main() -> None:
     shape = read_shape(read_header(gguf))
     print("| way | weights, gradients, moments | planned MB | measured MB | measured / planned | peak at |")
     print("|---|---|---|---|---|---|")
-    fork = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory() as folder, fork.Pool(1, maxtasksperchild=1) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder, spawn.Pool(1, maxtasksperchild=1) as pool:
         pool.apply(write_weights, (gguf, folder))
         for name, run in CASES.items():
             if only in name:
