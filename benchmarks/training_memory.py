@@ -71,7 +71,6 @@ def measure(folder: str, run: Run) -> tuple[tuple[int, int, int], int]:
     """Train; return the bytes of the weights, the gradients and the optimiser's states, and the peak."""
     # glibc would keep what is freed: its threshold for giving memory back (M_MMAP_THRESHOLD) grows unless it is set
     ctypes.CDLL(None).mallopt(-3, 65536)
-    torch.set_num_threads(2)
     torch.ones(512, 512) @ torch.ones(512, 512)
     before = resident("VmRSS")
     dtype = torch.float32 if run.precision == "fp32" else torch.bfloat16
