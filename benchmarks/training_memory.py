@@ -2,9 +2,9 @@
 
     python benchmarks/training_memory.py [--only LoRA]
 
-The GGUF file is dequantised by transformers, once. Each way is a process of its own, forked after the imports: AdamW
-steps with tokens drawn by chance; peak: the most resident memory after loading, less what is resident after the
-imports. bf16 is done by hand, with fp32 weights for the optimiser, one matrix at a time.
+The GGUF file is dequantised by transformers, once. Each way is a process of its own: AdamW steps with tokens drawn by
+chance; peak: the most resident memory after loading, less what is resident after the imports. bf16 is done by hand,
+with fp32 weights for the optimiser, one matrix at a time.
 """
 
 import argparse
@@ -28,21 +28,23 @@ from training.activations import LINEAR, Run
 from training.memory import plan_memory, read_shape, state_bytes
 
 STEPS = 2  # the moments are there from the first update on
-BASE = Run(batch=2, length=256, precision="fp32")
+FULL = Run(batch=4, length=128, precision="fp32")
+BASE = replace(FULL, batch=2)
+LORA = replace(BASE, method="lora", rank=16, targets=LINEAR)
 CASES = {
-    "full": BASE,
-    "full, checkpointing": replace(BASE, checkpointing=True),
-    "full, 2 passes an update": replace(BASE, accumulate=2),
-    "full, 1 × 64": replace(BASE, batch=1, length=64),
-    "full, bf16, 1 × 64": replace(BASE, batch=1, length=64, precision="bf16"),
-    "LoRA 8 of q, v": replace(BASE, method="lora"),
-    "LoRA 16 of all": replace(BASE, method="lora", rank=16, targets=LINEAR),
-    "LoRA 16 of all, checkpointing": replace(BASE, method="lora", rank=16, targets=LINEAR, checkpointing=True),
+    "full, 4 × 128": FULL,
+    "full, 4 × 128, checkpointing": replace(FULL, checkpointing=True),
+    "full, 1 × 64": replace(FULL, batch=1, length=64),
+    "full, 1 × 64, two passes an update": replace(FULL, batch=1, length=64, accumulate=2),
+    "full, 1 × 64, bf16": replace(FULL, batch=1, length=64, precision="bf16"),
+    "LoRA of rank 8, q and v": replace(BASE, method="lora"),
+    "LoRA of rank 16, all": LORA,
+    "LoRA of rank 16, all, checkpointing": replace(LORA, checkpointing=True),
     "(IA)³": replace(BASE, method="ia3"),
-    "prefix 20": replace(BASE, method="prefix"),
-    "prompt 20": replace(BASE, method="prompt"),
-    "prompt 20, checkpointing": replace(BASE, method="prompt", checkpointing=True),
-    "P-tuning 20": replace(BASE, method="p-tuning"),
+    "prefix of 20": replace(BASE, method="prefix"),
+    "prompt of 20": replace(BASE, method="prompt"),
+    "prompt of 20, checkpointing": replace(BASE, method="prompt", checkpointing=True),
+    "P-tuning of 20": replace(BASE, method="p-tuning"),
 }
 
 
@@ -69,7 +71,6 @@ def measure(folder: str, run: Run) -> tuple[tuple[int, int, int], int]:
     """Train; return the bytes of the weights, the gradients and the optimiser's states, and the peak."""
     # glibc would keep what is freed: its threshold for giving memory back (M_MMAP_THRESHOLD) grows unless it is set
     ctypes.CDLL(None).mallopt(-3, 65536)
-    torch.set_num_threads(2)
     torch.ones(512, 512) @ torch.ones(512, 512)
     before = resident("VmRSS")
     dtype = torch.float32 if run.precision == "fp32" else torch.bfloat16
@@ -120,8 +121,8 @@ def main() -> None:
     shape = read_shape(read_header(gguf))
     print("| way | weights, gradients, moments | planned MB | measured MB | measured / planned | peak at |")
     print("|---|---|---|---|---|---|")
-    fork = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory() as folder, fork.Pool(1, maxtasksperchild=1) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder, spawn.Pool(1, maxtasksperchild=1) as pool:
         pool.apply(write_weights, (gguf, folder))
         for name, run in CASES.items():
             if only in name:
