@@ -15,7 +15,6 @@ import models
 from errors import ModelError
 from hub.names import HUB
 from inference.chat_model import LlamaCppChat, load_chat_model
-from inference.engine import count_weights
 from inference.fitting import Room, fit, fit_as_asked
 from inference.gguf_header import read_header
 from inference.loading import Loading
@@ -120,7 +119,7 @@ def answer_style(settings: Settings) -> str:
     """Return how answers are made: write, brief or quote, RAG_ANSWER_STYLE=auto resolved by the size of the model."""
     if settings.answer_style != "auto":
         return settings.answer_style
-    return "write" if settings.model_url or count_weights(locate(settings)) >= SMALL_MODEL else "quote"
+    return "write" if settings.model_url or read_header(locate(settings)).parameters >= SMALL_MODEL else "quote"
 
 
 def locate(settings: Settings) -> Path:

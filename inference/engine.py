@@ -116,23 +116,6 @@ def open_engine(path: Path, loading: Loading) -> Engine:
     return Engine(llama, path.name, offload, Turns(loading.queue), adapter, states_bytes=loading.states_mb * 1_000_000)
 
 
-def count_weights(path: Path) -> int:
-    """Return how many weights a GGUF file has, from its header; raise ModelError for a file that is none."""
-    _check_gguf(path)
-    import llama_cpp
-
-    llama_log()  # keeps llama.cpp from printing
-    options = llama_cpp.llama_model_default_params()
-    options.vocab_only = True
-    model = llama_cpp.llama_model_load_from_file(str(path).encode(), options)
-    if not model:
-        raise ModelError(path, "llama.cpp can't read its header", REMEDY)
-    try:
-        return int(llama_cpp.llama_model_n_params(model))
-    finally:
-        llama_cpp.llama_model_free(model)
-
-
 def _check_gguf(path: Path) -> None:
     if not path.is_file():
         raise ModelError(path, "there is no such file", REMEDY)

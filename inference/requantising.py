@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from errors import ModelError
-from inference.engine import count_weights, usable_cpus
+from inference.engine import usable_cpus
+from inference.gguf_header import read_header
 from inference.llama_log import llama_log
 
 # llama.cpp's number of the type (llama_ftype), and the most bits a weight: it keeps some tensors finer than asked.
@@ -45,7 +46,7 @@ def requantise(path: Path, weight_type: str, cache: Path) -> Path:
         return target
     cache.mkdir(parents=True, exist_ok=True)
     _clear(cache)
-    needed, free = count_weights(path) * WEIGHT_TYPES[weight_type][1] // 8, shutil.disk_usage(cache).free
+    needed, free = read_header(path).parameters * WEIGHT_TYPES[weight_type][1] // 8, shutil.disk_usage(cache).free
     if free < 2 * needed:
         raise ModelError(cache, f"{needed >> 20} MB are needed twice over, {free >> 20} MB are free", REMEDY)
     with TemporaryDirectory(dir=cache, prefix=SCRATCH) as scratch:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from errors import ModelError
-from inference.engine import count_weights, physical_cores, usable_cpus
+from inference.engine import physical_cores, usable_cpus
+from inference.gguf_header import read_header
 from inference.loading import Loading
 from inference.measuring import measure
 from inference.requantising import requantise
@@ -68,7 +69,7 @@ def _changes(path: Path, loading: Loading, cache: Path, requantised: bool) -> di
     """Return what may make the model faster, each to be tried on what has proved best so far."""
     size, cores = path.stat().st_size, physical_cores()
     changes: dict[str, Callable[[Way], Way]] = {}
-    if requantised and size < min(LARGEST, count_weights(path) * MOST_BITS / 8):
+    if requantised and size < min(LARGEST, read_header(path).parameters * MOST_BITS / 8):
         changes["q8_0 weights"] = lambda way: (requantise(path, "q8_0", cache), way[1])
     if not loading.flash_attention:
         changes["flash attention"] = partial(_with, flash_attention=True)
