@@ -6,7 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from options import Json
+import experiments
+from options import (
+    Accumulate,
+    Batch,
+    Checkpointing,
+    Gpus,
+    Json,
+    Length,
+    Matrices,
+    Offload,
+    Optimiser,
+    Precision,
+    Rank,
+    Train,
+    VirtualTokens,
+    Zero,
+)
 from tables import print_models, print_table
 from terminal import out, print_json, say
 
@@ -14,7 +30,8 @@ if TYPE_CHECKING:
     from inference.fitting import Fit, Room
     from inference.gguf_header import Header
 
-USERS = ("model", "embedder", "reranker", "nli", "judge_model")  # the settings that name models
+USERS = ("model", "adapter", "embedder", "reranker", "nli", "judge_model")  # the settings that name models
+
 models_app = typer.Typer(help="List the models on this machine, get one, or remove one.", invoke_without_command=True)
 Name = Annotated[str, typer.Argument(help="hub:OWNER/REPO/FILE.gguf, or hub:OWNER/REPO, with @REVISION or without.")]
 
@@ -74,9 +91,22 @@ def plan(
     vram: Annotated[str, typer.Option(metavar="SIZES", help="GPUs to plan for: 8GB,8GB. None: those here.")] = "",
     context: Annotated[int, typer.Option(min=0, help="Tokens of context. 0: RAG_CONTEXT_TOKENS.")] = 0,
     users: Annotated[int, typer.Option(min=1, max=256, help="Conversations that each hold a context.")] = 1,
+    train: Train = "",
+    rank: Rank = 8,
+    targets: Matrices = "",
+    virtual_tokens: VirtualTokens = 20,
+    batch: Batch = 1,
+    length: Length = 1024,
+    accumulate: Accumulate = 1,
+    checkpointing: Checkpointing = False,
+    precision: Precision = "bf16",
+    optimiser: Optimiser = "adamw",
+    gpus: Gpus = 0,
+    zero: Zero = 0,
+    offload: Offload = False,
     as_json: Json = False,
 ) -> None:
-    """Say what memory a model takes on CPU and GPU, and how best to load it."""
+    """Say what memory a model takes on CPU and GPU, and how best to load it; or what training it takes."""
     import chat_models
     from inference.fitting import Room, fit
     from inference.gguf_header import read_header
@@ -88,6 +118,13 @@ def plan(
     path = chat_models.locate(settings)
     header, here = read_header(path), free_room()
     room = Room(here.ram, parse_sizes(vram)) if vram else here
+    if train:
+        way: dict[str, Any] = {"method": train, "rank": rank, "targets": targets, "virtual_tokens": virtual_tokens}
+        way |= {"batch": batch, "length": length, "accumulate": accumulate, "checkpointing": checkpointing}
+        way |= {"precision": precision, "optimiser": optimiser, "zero": zero, "offload": offload}
+        way["gpus"] = gpus or max(1, len(room.gpus))
+        experiments.plan_training(header, way, room.gpus, as_json=as_json)
+        return
     found = fit(header, chat_models.wanted_loading(settings), room, users=users)
     if as_json:
         print_json(_report(path, header, found, room, users))

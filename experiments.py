@@ -1,14 +1,18 @@
 """The commands that tune and train: questions come in, settings and weights go out."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evaluations import leaf
 from options import Json
-from tables import print_scores, print_tuning
+from tables import print_scores, print_training, print_tuning
 from terminal import print_json, progress, say
+
+if TYPE_CHECKING:
+    from inference.gguf_header import Header
 
 train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)
 
@@ -63,3 +67,33 @@ def train_reranker(
         print_json(report)
     else:
         print_scores(report)
+
+
+def plan_training(header: "Header", run: dict[str, Any], sizes: tuple[int, ...], *, as_json: bool) -> None:
+    """Say what memory a way to train takes, and, where the sizes of the GPUs are known, whether it fits.
+
+    run: the fields of training.activations.Run; its targets as --targets has them.
+    """
+    with leaf("training"):
+        from training.activations import LINEAR, Run
+        from training.memory import plan_memory, read_shape, smaller
+
+    named = run["targets"] or ("all" if run["method"] == "qlora" else "q,v")
+    targets = LINEAR if named == "all" else tuple(dict.fromkeys(named.split(",")))
+    if unknown := set(targets) - set(LINEAR):
+        raise typer.BadParameter(f"--targets: there is no {', '.join(sorted(unknown))}, but {','.join(LINEAR)} and all")
+    if run["offload"] and not run["zero"]:
+        raise typer.BadParameter("--offload puts on the host what ZeRO shares: it needs --zero 1, 2 or 3")
+    if run["checkpointing"] and run["method"] == "prefix":
+        raise typer.BadParameter("--checkpointing does not go with prefix tuning: peft refuses it")
+    shape, way = read_shape(header), Run(**run | {"targets": targets})
+    memory = plan_memory(shape, way)
+    report: dict[str, Any] = {"run": asdict(way), "parameters": shape.parameters, **asdict(memory)}
+    if sizes:
+        room = min(sizes)
+        report |= {"vram_bytes": room, "fits": memory.total_bytes <= room}
+        report["would_fit"] = [words for words, other in smaller(way) if plan_memory(shape, other).total_bytes <= room]
+    if as_json:
+        print_json(report)
+    else:
+        print_training(report)

@@ -241,7 +241,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
 ) -> None:
-    """Answer over HTTP, several people at once, until Ctrl-C; OpenAI's clients may ask too."""
+    """Answer several people over HTTP until Ctrl-C, and OpenAI clients too."""
     with evaluations.leaf("serving"):
         from serving import server
     server.serve(_settings(), host, port, on_note=say)

@@ -1,7 +1,7 @@
 """The options that several commands share, as Typer reads them: their types, names and help."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -41,6 +41,23 @@ NoRegression = Annotated[
     Path | None,
     typer.Option(metavar="JSON", help="Exit with 1 where a score is worse than in this file, beyond noise."),
 ]
+# how `plan --train` trains
+Train = Annotated[
+    Literal["", "full", "lora", "qlora", "ia3", "prefix", "prompt", "p-tuning"],
+    typer.Option(metavar="METHOD", help="Plan a training: full, lora, qlora, ia3, prefix, prompt or p-tuning."),
+]
+Rank = Annotated[int, typer.Option(min=1, max=65536, help="LoRA: its rank.")]
+Matrices = Annotated[str, typer.Option("--targets", help="LoRA: q,k,v,o,gate,up,down or all. None: q,v; qlora: all.")]
+VirtualTokens = Annotated[int, typer.Option(min=1, max=65536, help="Prefix, prompt, p-tuning: their length.")]
+Batch = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: sequences a pass, on each GPU.")]
+Length = Annotated[int, typer.Option(min=2, max=1 << 24, help="Training: tokens of a sequence.")]
+Accumulate = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: passes before an update.")]
+Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Training: keep the layers' inputs alone.")]
+Precision = Annotated[Literal["fp32", "bf16"], typer.Option(help="Training: bf16 has fp32 weights for the update.")]
+Optimiser = Annotated[Literal["adamw", "adamw-8bit"], typer.Option(help="Training: moments in 32 or 8 bits.")]
+Gpus = Annotated[int, typer.Option(min=0, max=1 << 20, help="Training: how many GPUs. 0: those of --vram, or here.")]
+Zero = Annotated[int, typer.Option(min=0, max=3, help="Training: stage of ZeRO; 0: every GPU holds everything.")]
+Offload = Annotated[bool, typer.Option("--offload", help="Training: what ZeRO shares lies on the host.")]
 Targets = Annotated[
     list[str] | None,
     typer.Argument(help="Files, folders, web pages or sitemaps. None: all that were ever ingested."),

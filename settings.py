@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     )
     tune: bool = Field(
         True,
-        description="true: the first start measures how the model runs fastest on this CPU, some 10 s, and RAG_CACHE "
+        description="true: the first start measures how the model runs fastest on this CPU, 5 to 20 s, and RAG_CACHE "
         "remembers it; a file under 1 GB may be copied there as q8_0, which loses nothing. false: it runs as it is.",
     )
     max_answer_tokens: int = Field(200, ge=16, le=8192, description="Longest answer in the model's tokens.")

@@ -177,3 +177,21 @@ def print_tuning(report: dict[str, Any]) -> None:
 def _interval(row: dict[str, Any]) -> str:
     noise = "beyond noise" if row["beyond_noise"] else "within noise"
     return f"({row['difference']:+.4f}, 95 %: {row['low']:+.4f} … {row['high']:+.4f}, {noise})"
+
+
+def print_training(plan: dict[str, Any]) -> None:
+    """Print what a training takes, a row a part, and whether it fits or what would."""
+    run, trained = plan["run"], plan["trained_parameters"]
+    out.print(
+        f"{run['method']}: {trained:,} of {plan['parameters']:,} parameters trained in {run['precision']}, "
+        f"{run['batch']} × {run['length']} tokens a pass, {run['gpus']} GPU{'s' * (run['gpus'] > 1)}",
+        markup=False,
+    )
+    parts = {"weights": "weights", "gradients": "gradients", "optimiser": "optimiser's states"}
+    parts |= {"activations": "kept for the backward pass", "loss": "for the loss, besides"}
+    parts |= {"total": "most at one time, of each GPU", "host": "on the host"}
+    print_table([{"part": words, "MB": f"{plan[f'{name}_bytes'] / 1e6:,.0f}"} for name, words in parts.items()])
+    if "fits" in plan:
+        others = f"; what would: {', or '.join(plan['would_fit']) or 'none of the ways tried'}"
+        room = f"{plan['vram_bytes'] / 1e9:g} GB"
+        out.print(f"Fits in {room}." if plan["fits"] else f"Does not fit in {room}{others}.", markup=False)

@@ -5,15 +5,17 @@
     python benchmarks/model.py loss data/sample/*.md    types of weights: what they lose
     python benchmarks/model.py speculation --questions qa.jsonl --paragraphs corpus.jsonl
 
-All ways take turns in one process: compare the ratios. Re-quantised files are kept in RAG_CACHE. speculation:
-what follows the last NGRAM tokens where they occurred before is checked in one batch with the next token; rows of the
-questions: {question, para_id or doc_id}, of the paragraphs: {_id, text}.
+All ways take turns in one process: compare the ratios. --cpu: on one thread, and in its own CPU time, which other work
+on the machine changes least; without it, all cores and the clock. Re-quantised files are kept in RAG_CACHE.
+speculation, on one thread and in CPU time: what followed the last NGRAM tokens where they occurred before is checked in
+one batch with the next token. Rows of the questions: {question, para_id}, of the paragraphs: {_id, text}.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -25,7 +27,7 @@ from langchain_core.messages import BaseMessage
 import models
 from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.loading import Loading
-from inference.measuring import Pace, measure
+from inference.measuring import Pace, Way, measure
 from inference.requantising import WEIGHT_TYPES, next_token_logits, requantise
 from prompts import load_prompt
 from settings import ROOT, load_settings
@@ -57,9 +59,12 @@ def files() -> dict[str, Path]:
     return {"**packaged (Q4_1)**": source} | {kind: requantise(source, kind, cache) for kind in WEIGHT_TYPES}
 
 
-def print_speed(ways: Mapping[str, tuple[Path, Loading]], prompt: int, answer: int, rounds: int) -> None:
+def print_speed(ways: Mapping[str, Way], prompt: int, answer: int, rounds: int, cpu: bool) -> None:
     """Print a table of tokens/s, and the median over the rounds of the ratio to the first way."""
-    paces = measure(ways, prompt_tokens=prompt, answer_tokens=answer, rounds=rounds)
+    clock: Callable[[], float] = time.process_time if cpu else time.perf_counter
+    if cpu:
+        ways = {name: (path, replace(loading, threads=1)) for name, (path, loading) in ways.items()}
+    paces = measure(ways, prompt_tokens=prompt, answer_tokens=answer, rounds=rounds, clock=clock)
     first = next(iter(paces.values()))
     print(f"| {prompt} + {answer} tokens | prompt tokens/s | times | answer tokens/s | times | first token (s) |")
     print("|---|---|---|---|---|---|")
@@ -112,20 +117,27 @@ def draft(tokens: Sequence[int], most: int) -> list[int]:
 
 
 def greedy(model: LlamaCppChat, prompt: list[int], most: int, drafted: int) -> tuple[list[int], float, int]:
-    """Return the likeliest tokens after a prompt, the seconds after the first of them, and how many batches it took."""
+    """Return the likeliest tokens after a prompt, the seconds after the first of them, and how many batches it took.
+
+    All of the prompt but its last token may have been read already.
+    """
     llama = model.engine.llama
     vocab = llama_cpp.llama_model_get_vocab(llama.model)
     size = llama_cpp.llama_vocab_n_tokens(vocab)
+    ends = {token for token in range(size) if llama_cpp.llama_vocab_is_eog(vocab, token)}
     batch = llama_cpp.llama_batch_init(1 + max(DRAFTS), 0, 1)
 
     def likeliest(row: int) -> int:
         return int(np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(llama.ctx, row), shape=(size,)).argmax())
 
-    llama.reset()  # type: ignore[no-untyped-call]
-    llama.eval(prompt)
+    if llama.input_ids[: len(prompt) - 1].tolist() != prompt[:-1]:
+        llama.reset()  # type: ignore[no-untyped-call]
+        llama.eval(prompt[:-1])
+    llama.n_tokens = len(prompt) - 1
+    llama.eval(prompt[-1:])
     token, written, batches, done = likeliest(-1), [], 0, len(prompt)
-    began = time.perf_counter()
-    while len(written) < most and not llama_cpp.llama_vocab_is_eog(vocab, token):
+    began = time.process_time()
+    while len(written) < most and token not in ends:
         written.append(token)
         guess = draft(prompt + written, drafted)
         batch.n_tokens = 1 + len(guess)
@@ -134,12 +146,12 @@ def greedy(model: LlamaCppChat, prompt: list[int], most: int, drafted: int) -> t
             batch.n_seq_id[row], batch.seq_id[row][0] = 1, 0
         llama_cpp.llama_decode(llama.ctx, batch)
         batches, row, token = batches + 1, 0, likeliest(0)
-        while row < len(guess) and guess[row] == token and len(written) < most:
+        while row < len(guess) and guess[row] == token not in ends and len(written) < most:
             written.append(token)
             row, token = row + 1, likeliest(row + 1)
         done += 1 + row
         llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(llama.ctx), 0, done, -1)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     llama_cpp.llama_batch_free(batch)
     return written, seconds, batches
 
@@ -152,18 +164,18 @@ def print_speculation(questions: Path, paragraphs: Path, limit: int) -> None:
     print(
         "| weights, prompt | draft | times as fast | tokens a batch | same answer | tokens |\n|---|---|---|---|---|---|"
     )
-    for kind in ("**packaged (Q4_1)**", "q8_0"):
-        model = load_chat_model(files()[kind], loading=Loading(context_tokens=1024))
+    for kind, path in list(files().items())[:2]:
+        model = load_chat_model(path, loading=Loading(context_tokens=1024, threads=1))
         for style in ("answer", "brief"):
             asked: dict[int, list[Any]] = {drafted: [] for drafted in DRAFTS}
             for row in picked:
-                context = texts[row["para_id"] if row.get("para_id") in texts else row["doc_id"]]
+                context = texts[row["para_id"]]
                 messages: list[BaseMessage] = load_prompt(style).format_messages(
-                    context=context[:2000], question=row["question"]
+                    context=context[:1200], question=row["question"]
                 )
                 prompt = model.render_prompt(messages)
                 for drafted in DRAFTS:
-                    asked[drafted].append(greedy(model, prompt, 64, drafted))
+                    asked[drafted].append(greedy(model, prompt, 48, drafted))
             plain = asked[0]
             for drafted, got in asked.items():
                 times = median(a[1] / b[1] for a, b in zip(plain, got, strict=True) if a[0] and b[1])
@@ -184,16 +196,21 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--answer", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--questions", type=Path)
     parser.add_argument("--paragraphs", type=Path)
     parser.add_argument("--limit", type=int, default=30)
     given = parser.parse_args()
     if given.what == "loading":
         ways = {name: (weights(), loading) for name, loading in LOADINGS.items()}
-        print_speed(ways, given.prompt, given.answer, given.rounds)
+        print_speed(ways, given.prompt, given.answer, given.rounds, given.cpu)
     elif given.what == "weights":
         print_speed(
-            {name: (path, Loading()) for name, path in files().items()}, given.prompt, given.answer, given.rounds
+            {name: (path, Loading()) for name, path in files().items()},
+            given.prompt,
+            given.answer,
+            given.rounds,
+            given.cpu,
         )
     elif given.what == "loss":
         print_loss(given.texts)

@@ -12,6 +12,7 @@ with the passages by rank and in an order of their own; tokens are counted, noth
 import argparse
 import json
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import permutations
@@ -34,6 +35,7 @@ from searching import build_search
 from settings import load_settings
 
 FENCE = build_fence(b"benchmark")
+CLOCKS = [time.perf_counter]  # the last one counts
 Found = dict[str, list[Document]]  # question → passages
 
 
@@ -44,10 +46,10 @@ def message(passages: list[Document], question: str, fence: Fence = FENCE) -> li
 
 def first_token(llm: LlamaCppChat, messages: list[BaseMessage]) -> float:
     """Return the milliseconds to the first token."""
-    began = time.perf_counter()
+    began = CLOCKS[-1]()
     stream = llm.stream(messages, max_tokens=1)
     next(iter(stream))
-    took = time.perf_counter() - began
+    took = CLOCKS[-1]() - began
     list(stream)
     return took * 1000
 
@@ -59,15 +61,26 @@ def forget(llm: LlamaCppChat) -> None:
 
 
 def times(llm: LlamaCppChat, found: Found, rounds: int, groups: int) -> None:
-    """Print the medians of the ways, their ratios to the cold one, and what a state costs."""
+    """Print the medians of each way: the share of the prompt that is read, the time, its ratio to the cold one."""
     questions = list(found)[: 2 * groups]
     passages = [found[question] for question in questions[::2]]
     size = [len(llm.render_prompt(message(shown, questions[0]))) for shown in passages]
     print(f"{groups} sets of passages; prompts of {min(size)} to {max(size)} tokens; batch {llm.engine.llama.n_batch}")
     took: dict[str, list[float]] = {}
+    read: dict[str, list[float]] = {}
+    evaluate, parts = llm.engine.llama.eval, []
+
+    def counted(tokens: list[int]) -> None:
+        parts.append(len(tokens))
+        evaluate(tokens)
+
+    llm.engine.llama.eval = counted
 
     def note(name: str, messages: list[BaseMessage]) -> None:
+        parts.clear()
         took.setdefault(name, []).append(first_token(llm, messages))
+        read.setdefault(name, []).append(sum(parts) / len(llm.render_prompt(messages)))
+        print(f"{name}: {took[name][-1]:.0f} ms", file=sys.stderr)
 
     room = llm.engine.states_bytes
     for n in range(rounds):
@@ -86,7 +99,7 @@ def times(llm: LlamaCppChat, found: Found, rounds: int, groups: int) -> None:
         llm.engine.states_bytes = room
     cold = median(took["cold"])
     for name, values in took.items():
-        print(f"| {name} | {median(values):.0f} ms | {median(values) / cold:.2f} |")
+        print(f"| {name} | {median(read[name]):.2f} | {median(values):.0f} ms | {median(values) / cold:.2f} |")
     print(", ".join(state_costs(llm, message(passages[0], questions[0]), message(passages[1], questions[0]))))
 
 
@@ -109,9 +122,9 @@ def state_costs(llm: LlamaCppChat, one: list[BaseMessage], other: list[BaseMessa
 
 def timed(do: Callable[[], None]) -> float:
     """Return the milliseconds that something takes."""
-    began = time.perf_counter()
+    began = CLOCKS[-1]()
     do()
-    return (time.perf_counter() - began) * 1000
+    return (CLOCKS[-1]() - began) * 1000
 
 
 def order(llm: LlamaCppChat, found: Found, documents: dict[str, str]) -> None:
@@ -136,6 +149,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--groups", type=int, default=3)
+    parser.add_argument("--cpu", action="store_true", help="CPU time of one thread: on a machine that others use, too")
     options = parser.parse_args()
     settings = load_settings(answer_style="write")
     rows = [json.loads(line) for line in options.questions.read_text(encoding="utf-8").splitlines()]
@@ -143,7 +157,10 @@ def main() -> None:
     with pipeline.open_index(settings) as index:
         search = build_search(settings, index, limit=settings.top_k)
         found = {row["question"]: search.invoke([Query(row["question"])]) for row in rows}
-    llm = load_chat_model(locate(settings), loading=Loading(context_tokens=2048))
+    if options.cpu:
+        CLOCKS.append(time.process_time)
+    threads = 1 if options.cpu else 0
+    llm = load_chat_model(locate(settings), loading=Loading(context_tokens=2048, threads=threads))
     if options.what == "times":
         times(llm, found, options.rounds, options.groups)
     else:

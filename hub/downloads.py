@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import ModelError, one_line
-from hashes import file_sha256, known_sha256
+from hashes import known_sha256
 from hub.names import HubName, stays_inside
 from hub.records import Record, adopt, read_record, record
 
@@ -57,12 +57,13 @@ def locate(name: HubName, cache: Path, *, offline: bool) -> Path:
 
     Raises ModelError where it is not here and can't be fetched, and for files that changed after they were fetched.
     """
-    found = read_record(name.name, cache) or adopt(name, cache)
-    remedy = f"run: python main.py models get {name.name}"
-    if found is None or not found.is_whole:
+    known = read_record(name.name, cache)
+    commit, remedy = known.commit if known else "", f"run: python main.py models get {name.name}"
+    found = known if known and known.is_whole else adopt(name, cache, commit=commit)
+    if found is None:
         if offline:
             raise ModelError(name.name, "not on this machine yet", remedy)
-        found = fetch(look_up(name, commit=found.commit if found else ""), cache)
+        found = fetch(look_up(name, commit=commit), cache)
     for file, sha256 in found.files.items():
         if (actual := known_sha256(Path(file), cache)) != sha256:
             raise ModelError(file, f"its SHA-256 is {actual}, not {sha256}", remedy)
@@ -93,13 +94,17 @@ def fetch(offer: Offer, cache: Path, *, quiet: bool = False) -> Record:
     """
     name, snapshot = offer.name, offer.name.home / "snapshots" / offer.commit
     with _online(name), _sole_use(name):
-        missing = [f for f in offer.files if not offer.blob(f).is_file() or _digest(offer.blob(f), f) != f.digest]
+        missing = [f for f in offer.files if not offer.blob(f).is_file() or _digest(offer.blob(f), cache) != f.digest]
         wanted = sum(f.size - (p.stat().st_size if (p := offer.part(f)).exists() else 0) for f in missing)
         if wanted > (free := shutil.disk_usage(name.home).free):
             reason = f"{wanted / 1e9:.1f} GB are to come, and {free / 1e9:.1f} GB are free in {name.home}"
             raise ModelError(name.name, reason, "make room, or let HF_HOME name a folder with more")
         for file in missing:
             _download(offer, file, quiet=quiet)
+            if (digest := _digest(offer.blob(file), cache)) != file.digest:
+                offer.blob(file).unlink()
+                reason = f"its hash is {digest}, and the hub says {file.digest}"
+                raise ModelError(file.path, reason, "try again: nothing of it is kept")
         for file in offer.files:
             pointer = snapshot / file.path
             pointer.parent.mkdir(parents=True, exist_ok=True)
@@ -133,16 +138,13 @@ def _download(offer: Offer, file: HubFile, *, quiet: bool) -> None:
             displayed_filename=f"{file.path} ({offer.licence or 'no licence named'})",
             tqdm_class=bar,
         )
-    if (digest := _digest(part, file)) != file.digest:
-        part.unlink()
-        raise ModelError(file.path, f"its hash is {digest}, and the hub says {file.digest}", "try again: none is kept")
     part.replace(offer.blob(file))
 
 
-def _digest(path: Path, file: HubFile) -> str:
-    """Return the hash of a file's content here, of the kind that the hub gives for it."""
-    if len(file.digest) == 64:
-        return file_sha256(path)
+def _digest(path: Path, cache: Path) -> str:
+    """Return the hash of a blob's content, of the kind by which it is called."""
+    if len(path.name) == 64:
+        return known_sha256(path, cache)
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
@@ -166,7 +168,7 @@ def _online(name: HubName) -> Iterator[None]:
     from huggingface_hub import constants, errors
 
     before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, False
-    remedy = "check the name and the network; what has come is kept"
+    remedy = "check the name, the network and the disk; what has come is kept"
     try:
         yield
     except errors.GatedRepoError:

@@ -53,7 +53,7 @@ class HubName:
 def parse_name(name: str) -> HubName:
     """Return the parts of a name; raise ModelError for one that is not of the form, or that leaves its repository."""
     found = FORM.fullmatch(name)
-    if not found or not stays_inside(found["file"] or "-"):
+    if not found or not all(stays_inside(found[key] or "-") for key in ("repo", "file", "revision")):
         forms = "hub:OWNER/REPO/FILE.gguf for a chat model, hub:OWNER/REPO for others, then @REVISION if you like"
         raise ModelError(name, "not the name of a model on the hub", f"write {forms}")
     return HubName(name, found["repo"], found["file"] or "", found["revision"] or "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from errors import ModelError
 from hashes import known_sha256, read_json, write_json
-from hub.names import HubName, parse_name
+from hub.names import FORM, HubName, parse_name
 
 SHA256 = re.compile("[0-9a-f]{64}")  # by which huggingface_hub calls each large file
 
@@ -62,9 +62,9 @@ def records(cache: Path) -> list[Record]:
     return sorted((each for each in found if each), key=lambda each: each.name)
 
 
-def adopt(name: HubName, cache: Path) -> Record | None:
-    """Record a model that another program fetched whole to where huggingface_hub keeps it, if one did."""
-    commit = name.revision or "main"
+def adopt(name: HubName, cache: Path, *, commit: str = "") -> Record | None:
+    """Record a model that lies where huggingface_hub keeps it, by whomever it was fetched; None if it is not there."""
+    commit = commit or name.revision or "main"
     with contextlib.suppress(OSError):
         commit = (name.home / "refs" / commit).read_text().strip()
     snapshot = name.home / "snapshots" / commit
@@ -84,7 +84,8 @@ def unrecorded(known: list[Record]) -> list[Record]:
         main = home / "refs" / "main"
         at = "" if main.is_file() and main.read_text().strip() == snapshot.name else f"@{snapshot.name}"
         there = [str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()]
-        for name in [f"hub:{repo}{at}", *(f"hub:{repo}/{file}{at}" for file in there if file.endswith(".gguf"))]:
+        names = [f"hub:{repo}{at}", *(f"hub:{repo}/{file}{at}" for file in there if file.endswith(".gguf"))]
+        for name in filter(FORM.fullmatch, names):  # those of old, without an owner, are not of the form
             model = parse_name(name)
             files = {str(snapshot / file): (snapshot / file).resolve().name for file in filter(model.wants, there)}
             if not model.lacks(there) and not files.keys() & seen:

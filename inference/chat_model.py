@@ -12,7 +12,8 @@ from langchain_core.language_models.chat_models import agenerate_from_stream, ge
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
 from pydantic import BaseModel, Field, InstanceOf
 
 from errors import ModelError
@@ -23,6 +24,7 @@ from inference.sampling import Tally, generate_pieces, json_grammar
 from inference.structured_output import build_structured
 from inference.text_filters import THINK_OPENS, cut_at_stop, split_reasoning
 
+USER = "user"
 OVERRIDES = ("temperature", "top_p", "max_tokens", "seed", "response_format")
 
 
@@ -124,6 +126,28 @@ class LlamaCppChat(BaseChatModel):
         message = AIMessageChunk(content="", usage_metadata=usage, response_metadata=about, chunk_position="last")
         return ChatGenerationChunk(message=message)
 
+    def stream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessageChunk]:
+        """Stream; the user is handed on as an option, as langchain-core 1.x gives _stream no run_manager."""
+        return super().stream(input, config, stop=stop, **_with_user(config, kwargs))
+
+    def astream(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Do the same without blocking."""
+        return super().astream(input, config, stop=stop, **_with_user(config, kwargs))
+
     def _stream(
         self,
         messages: list[BaseMessage],
@@ -132,8 +156,9 @@ class LlamaCppChat(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         # langchain-core 1.x reports each chunk to run_manager itself.
+        user = _take_user(kwargs, run_manager)
         chunks, cost = self._completion(messages, stop, kwargs)
-        yield from filter(_says_something, self.engine.turns.stream(chunks, cost, _user(run_manager)))
+        yield from filter(_says_something, self.engine.turns.stream(chunks, cost, user))
 
     def _generate(
         self,
@@ -142,8 +167,9 @@ class LlamaCppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        user = _take_user(kwargs, run_manager)
         chunks, cost = self._completion(messages, stop, kwargs)
-        return generate_from_stream(self.engine.turns.stream(chunks, cost, _user(run_manager)))
+        return generate_from_stream(self.engine.turns.stream(chunks, cost, user))
 
     async def _astream(
         self,
@@ -152,8 +178,9 @@ class LlamaCppChat(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        user = _take_user(kwargs, run_manager)
         chunks, cost = self._completion(messages, stop, kwargs)
-        async with aclosing(self.engine.turns.astream(chunks, cost, _user(run_manager))) as stream:
+        async with aclosing(self.engine.turns.astream(chunks, cost, user)) as stream:
             async for chunk in stream:
                 if _says_something(chunk):
                     yield chunk
@@ -190,8 +217,13 @@ def _says_something(chunk: ChatGenerationChunk) -> bool:
     return bool(message.content or message.additional_kwargs or message.response_metadata)
 
 
-def _user(run_manager: BaseRunManager | None) -> str:
-    return str(((run_manager and run_manager.metadata) or {}).get("user", ""))
+def _with_user(config: RunnableConfig | None, options: dict[str, Any]) -> dict[str, Any]:
+    return {USER: ensure_config(config)["metadata"].get(USER, "")} | options
+
+
+def _take_user(options: dict[str, Any], run_manager: BaseRunManager | None) -> str:
+    metadata = run_manager.metadata if run_manager else {}
+    return str(options.pop(USER, "") or metadata.get(USER, ""))
 
 
 def load_chat_model(

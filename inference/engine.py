@@ -2,7 +2,6 @@
 
 import os
 import re
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,10 +37,6 @@ class Engine:
     prompt_size: int = 0  # tokens of the last prompt
     states: list[State] = field(default_factory=list)  # of earlier prompts, the last used last
     states_bytes: int = 0  # that they may have together
-
-    def turn(self, cost: int, who: str = "") -> AbstractContextManager[None]:
-        """Hold the context for one completion of `cost` tokens at most; `who` is the user, or the conversation."""
-        return self.turns.turn(cost, who)
 
     def close(self) -> None:
         """Free the weights; what runs ends, and later calls fail."""
@@ -86,9 +81,8 @@ def open_engine(path: Path, loading: Loading) -> Engine:
             n_gpu_layers=loading.gpu_layers,
             n_ctx=loading.context_tokens,
             n_batch=loading.batch or (GPU_BATCH if on_gpu else CPU_BATCH),
-            # Tokens/s here with one and two threads: generation 85 and 106, prompt 203 and 388.
-            n_threads=loading.threads or physical_cores(),
-            n_threads_batch=loading.prompt_threads or loading.threads or usable_cpus(),
+            n_threads=threads_of(loading)[0],
+            n_threads_batch=threads_of(loading)[1],
             flash_attn=loading.flash_attention or loading.cache_type != "f16",
             type_k=CACHE_TYPES[loading.cache_type],
             type_v=CACHE_TYPES[loading.cache_type],
@@ -122,6 +116,14 @@ def _check_gguf(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(path, "it is not a GGUF file", REMEDY)
+
+
+def threads_of(loading: Loading) -> tuple[int, int]:
+    """Return the threads that write an answer and those that read a prompt.
+
+    Tokens/s here with one and two threads: generation 85 and 106, prompt 203 and 388.
+    """
+    return loading.threads or physical_cores(), loading.prompt_threads or loading.threads or usable_cpus()
 
 
 def usable_cpus() -> int:

@@ -83,22 +83,31 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read a GGUF header, also of a file whose tensors have not arrived yet.
+    """Read a GGUF header, also of a file whose tensors have not arrived yet; of a split model's first, all headers.
 
     Raises ModelError for a file that is no GGUF, is cut within its header, or states what can't be.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _describe(*read_layout(data))
-    except FileNotFoundError:
-        raise ModelError(path, "there is no such file", REMEDY) from None
+        facts, tensors, file_bytes = _layout(path)
+        if isinstance(count := facts.get("split.count"), int) and count > 1:
+            if not path.name.endswith(f"-00001-of-{count:05}.gguf"):
+                raise ValueError(f"it is one of {count} parts, and not the first by its name")
+            for n in range(2, count + 1):
+                _, more, size = _layout(path.with_name(path.name.replace("-00001-of-", f"-{n:05}-of-")))
+                tensors, file_bytes = tensors + more, file_bytes + size
+        return _describe(facts, tensors, file_bytes)
+    except FileNotFoundError as error:
+        raise ModelError(error.filename, "there is no such file", REMEDY) from None
     except (ValueError, OSError) as error:  # mmap's for an empty file and for a folder, among them
         raise ModelError(path, f"its GGUF header can't be read ({error})", REMEDY) from None
 
 
+def _layout(path: Path) -> tuple[dict[str, Any], tuple[Tensor, ...], int]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return read_layout(data)
+
+
 def _describe(facts: dict[str, Any], tensors: tuple[Tensor, ...], file_bytes: int) -> Header:
-    if (parts := facts.get("split.count", 0)) not in (0, 1):
-        raise ValueError(f"it is one of {parts} parts; llama-gguf-split --merge makes one file of them")
     if not isinstance(architecture := facts.get("general.architecture"), str):
         raise ValueError("it names no architecture")
 

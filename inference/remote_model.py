@@ -45,11 +45,12 @@ def remote_model(
 @contextmanager
 def failures(url: str, name: str) -> Iterator[None]:
     """Turn what the server's client raises inside the block into ModelErrors."""
+    from httpx2 import HTTPError  # raised as it is where a stream breaks off
     from openai import OpenAIError
 
     try:
         yield
-    except OpenAIError as error:
+    except (OpenAIError, HTTPError) as error:
         remedy = "see that the server runs there and knows this model (RAG_MODEL_URL, RAG_MODEL)"
         raise ModelError(f"{name} at {url}", one_line(error), remedy) from error
 

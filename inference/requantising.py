@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,16 +14,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from errors import ModelError
+from errors import ModelError, one_line
 from inference.engine import usable_cpus
 from inference.gguf_header import read_header
-from inference.llama_log import llama_log
 
 # llama.cpp's number of the type (llama_ftype), and the most bits a weight: it keeps some tensors finer than asked.
 WEIGHT_TYPES = {"q8_0": (7, 9), "q4_0": (2, 8), "q4_k_m": (15, 8), "q5_k_m": (17, 8), "f16": (1, 17)}
 SECONDS = 600  # longest time to make a file
 SCRATCH = ".requantising-"
-REMEDY = "Set RAG_TUNE=false to run the file as it is"
+REMEDY = "RAG_TUNE=false runs the file as it is"
 CHILD = (
     "import sys, pathlib, inference.requantising as r;"
     "r.write(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3])"
@@ -44,13 +44,17 @@ def requantise(path: Path, weight_type: str, cache: Path) -> Path:
     target = cache / f"{path.stem}.{source[:16]}.{weight_type}.gguf"
     if target.is_file():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
-    _clear(cache)
-    needed, free = read_header(path).parameters * WEIGHT_TYPES[weight_type][1] // 8, shutil.disk_usage(cache).free
-    if free < 2 * needed:
-        raise ModelError(cache, f"{needed >> 20} MB are needed twice over, {free >> 20} MB are free", REMEDY)
-    with TemporaryDirectory(dir=cache, prefix=SCRATCH) as scratch:
-        draft = Path(scratch) / "draft.gguf"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _clear(cache)
+        scratch = TemporaryDirectory(dir=cache, prefix=SCRATCH)
+    except OSError as error:
+        raise ModelError(cache, f"nothing can be written there ({one_line(error)})", REMEDY) from error
+    with scratch as folder:
+        needed, free = read_header(path).parameters * WEIGHT_TYPES[weight_type][1] // 8, shutil.disk_usage(cache).free
+        if free < 2 * needed:
+            raise ModelError(cache, f"{needed >> 20} MB are needed twice over, {free >> 20} MB are free", REMEDY)
+        draft = Path(folder) / "draft.gguf"
         command = [sys.executable, "-c", CHILD, str(path.resolve()), str(draft.resolve()), weight_type]
         try:
             done = subprocess.run(  # noqa: S603
@@ -59,8 +63,9 @@ def requantise(path: Path, weight_type: str, cache: Path) -> Path:
         except subprocess.TimeoutExpired as error:
             raise ModelError(path, f"no {weight_type} file within {SECONDS} s", REMEDY) from error
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise ModelError(path, f"no {weight_type} file could be made ({last})", REMEDY)
+            told = re.findall("failed.*", done.stderr) or done.stderr.strip().splitlines()[-1:]
+            reason = told[0] if told else f"exit code {done.returncode}"
+            raise ModelError(path, f"no {weight_type} file could be made ({reason})", REMEDY)
         draft.replace(target)
     return target
 
@@ -69,12 +74,11 @@ def write(source: Path, target: Path, weight_type: str) -> None:
     """Write the file in this process, and run it once; raise ModelError where either fails."""
     import llama_cpp
 
-    log, _ = llama_log()
     options = llama_cpp.llama_model_quantize_default_params()
     options.ftype, options.allow_requantize = WEIGHT_TYPES[weight_type][0], True
     options.nthread = usable_cpus()
     if llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), ctypes.byref(options)):
-        raise ModelError(source, "".join(log).strip().rpartition("\n")[2], REMEDY)
+        raise ModelError(source, f"llama.cpp can't write it as {weight_type}", REMEDY)
     if not math.isfinite(float(next_token_logits(target, PROBE).sum())):
         raise ModelError(source, f"as {weight_type} it computes no numbers", REMEDY)
     with target.open("rb") as stream:

@@ -31,7 +31,7 @@ def generate_pieces(
 ) -> Iterator[str]:
     """Sample up to max_tokens tokens after prompt; yield a piece of text, perhaps empty, at every step.
 
-    sampling: temp, top_p, grammar as Llama.generate takes them. Run it in a turn of the engine. Text that goes round
+    sampling: temp, top_p, grammar as Llama.generate takes them. Run it in its turn (engine.turns). Text that goes round
     ends, its repeats cut off, except under a grammar, which may want them.
     """
     engine.llama.set_seed(seed)

@@ -82,23 +82,6 @@ class Turns:
         finally:
             job.cancelled = True
 
-    @contextlib.contextmanager
-    def turn(self, cost: int, who: str = "") -> Generator[None]:
-        """Hold the context in the caller's thread for the time of a with block."""
-        left = threading.Event()
-
-        def hold() -> Generator[bool]:
-            yield True
-            left.wait()
-
-        holding = self.stream(hold(), cost, who)
-        try:
-            next(holding)
-            yield
-        finally:
-            left.set()
-            holding.close()
-
     def close(self) -> None:
         """End what runs and refuse what waits, with a ModelError; return when the thread is done."""
         with self.lock:
@@ -124,7 +107,7 @@ class Turns:
     def _busy(self) -> ModelBusy:
         """Return the error with the seconds in which all that waits will have had its turn."""
         running = self.running.cost if self.running else 0
-        pace = self.pace or (time.monotonic() - self.began) / max(running, 1)
+        pace = self.pace or ((time.monotonic() - self.began) / running if running else 0.0)
         wait_s = max(1.0, pace * (running + sum(job.cost for job in self.waiting)))
         reason = f"{len(self.waiting)} requests wait for it already"
         return ModelBusy("the model", reason, f"Ask again in {wait_s:.0f} s, or raise RAG_QUEUE", wait_s)

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -22,7 +22,7 @@ from loaders.filters import Filter
 from serving import completions
 from serving.guard import guarded
 from serving.library import Library
-from serving.replies import EventStream, Refused, adopt_tasks, refusal, refusal_of, while_connected
+from serving.replies import EventStream, Json, Refused, adopt_tasks, refusal, refusal_of, while_connected
 from serving.requests import Ask, Chat, read_body
 
 DOCUMENTS = "groundwork"  # the name under which OpenAI's clients ask the documents
@@ -54,7 +54,7 @@ def build_app(library: Library, *, host: str, model_name: str) -> ASGIApp:
         if asked.stream:
             return EventStream(_drafted(told))
         *_, answer = await while_connected(request.receive, _all(told))
-        return JSONResponse(_plain(answer))
+        return Json(asdict(answer))
 
     async def chat(request: Request) -> Response:
         asked = await read_body(request, Chat)
@@ -63,22 +63,23 @@ def build_app(library: Library, *, host: str, model_name: str) -> ASGIApp:
             question, history = asked.conversation()
             events = completions.answer(asked, tell(question, history, asked.filter.parse(), user))
         elif asked.model == model_name:
-            model = await while_connected(request.receive, library.chat_model())
+            model = await asyncio.to_thread(library.chat_model)
             events = completions.complete(asked, model, user)
         else:
             raise Refused(404, f"there is no model {asked.model!r} here, only {DOCUMENTS} and {model_name}")
         if asked.stream:
             with_usage = asked.stream_options is not None and asked.stream_options.include_usage
             return EventStream(events if with_usage else _without_usage(events))
-        return JSONResponse(completions.whole(await while_connected(request.receive, _all(events))))
+        return Json(completions.whole(await while_connected(request.receive, _all(events))))
 
     async def models(request: Request) -> Response:
         about = {"object": "model", "created": 0, "owned_by": DOCUMENTS}
-        bare = about | {"id": model_name, "meta": {"n_ctx": settings.context_tokens}}
-        return JSONResponse({"object": "list", "data": [about | {"id": DOCUMENTS}, bare]})
+        context = library.model.context_tokens if library.model else settings.context_tokens
+        bare = about | {"id": model_name, "meta": {"n_ctx": context}}
+        return Json({"object": "list", "data": [about | {"id": DOCUMENTS}, bare]})
 
     async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return Json({"status": "ok"})
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -120,7 +121,7 @@ async def _all(items: AsyncGenerator[Any]) -> list[Any]:
 async def _drafted(told: AsyncGenerator[str | Answer]) -> AsyncGenerator[dict[str, Any]]:
     async with aclosing(told):
         async for each in told:
-            yield {"draft": each} if isinstance(each, str) else {"answer": _plain(each)}
+            yield {"draft": each} if isinstance(each, str) else {"answer": asdict(each)}
 
 
 async def _without_usage(events: AsyncGenerator[completions.Event]) -> AsyncGenerator[completions.Event]:
@@ -128,10 +129,6 @@ async def _without_usage(events: AsyncGenerator[completions.Event]) -> AsyncGene
         async for event in events:
             if "usage" not in event:
                 yield event
-
-
-def _plain(answer: Answer) -> dict[str, Any]:
-    return asdict(answer)
 
 
 def _address(request: Request) -> str:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from chains.answers import Answer
 from chains.sanitising import plain
 from chat_models import ChatModel
-from errors import ModelError, QuestionError
+from errors import ModelBusy, ModelError, QuestionError
 from serving.requests import SOURCES, Chat
 
 Event = dict[str, Any]
@@ -32,23 +32,23 @@ async def complete(asked: Chat, model: ChatModel, user: str) -> AsyncGenerator[E
                         yield _chunk(about, {"content": chunk.text, "reasoning_content": reasoning})
                     reason = chunk.response_metadata.get("finish_reason") or reason
                     usage = chunk.usage_metadata or usage
-        except ModelError as error:
-            if hasattr(error, "retry_after_s"):
-                raise
-            # A model in this process refuses a prompt that is too long, or a schema.
+        except ModelBusy:
+            raise
+        except ModelError as error:  # of a model in this process: a prompt that is too long, an impossible schema
             raise QuestionError(error.value, error.reason, error.remedy) from error
     for event in _ending(about, reason, usage):
         yield event
 
 
-async def answer(asked: Chat, told: AsyncIterator[str | Answer]) -> AsyncGenerator[Event]:
+async def answer(asked: Chat, told: AsyncGenerator[str | Answer]) -> AsyncGenerator[Event]:
     """Yield the checked answer with its sources as chunks; a draft that may not stand is no part of it."""
     about = _about(asked)
-    async for each in told:
-        if isinstance(each, Answer):
-            yield _chunk(about, {"content": each.answer + _sources(each)})
-            for event in _ending(about, each.finish_reason, each.usage):
-                yield event | {"groundwork": asdict(each)}
+    async with aclosing(told):
+        async for each in told:
+            if isinstance(each, Answer):
+                yield _chunk(about, {"content": each.answer + _sources(each)})
+                for event in _ending(about, each.finish_reason, each.usage):
+                    yield event | {"groundwork": asdict(each)}
 
 
 def whole(events: list[Event]) -> Event:

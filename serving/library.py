@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import pipeline
 from chat_models import ChatModel, open_model
+from errors import RagError
 from loaders.filters import Filter
 from loaders.generations import is_wanted
 from loaders.pointer import current
@@ -42,15 +44,13 @@ class Library:
     model: ChatModel | None = None  # in style quote opened when it is first asked for
     opened: Opened | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    loading: threading.Lock = field(default_factory=threading.Lock)
 
     @asynccontextmanager
     async def chain(self, where: Filter | None) -> AsyncIterator[Chain]:
         """Lend the chain over the documents that `where` allows; raise StoreLocked while the index is changed."""
         async with self.changing:
-            if self.opened is None:
-                self.opened = await asyncio.to_thread(self.open)
-            opened = self.opened
+            opened = self.opened if self.opened else await asyncio.to_thread(self.open)
             if where not in opened.chains:
                 while len(opened.chains) >= FILTERS:
                     del opened.chains[next(iter(opened.chains))]
@@ -70,45 +70,50 @@ class Library:
         """Turn the failures of a model on another server into ModelErrors."""
         return self.model.errors() if self.model else contextlib.nullcontext()
 
-    async def chat_model(self) -> ChatModel:
-        """Return the open chat model."""
-        async with self.loading:
-            if self.model is None:
-                self.model = await asyncio.to_thread(self.stack.enter_context, open_model(self.settings))
-            return self.model
-
     def open(self) -> Opened:
-        """Open the generation in use."""
-        with ExitStack() as stack:
-            index = stack.enter_context(pipeline.open_index(self.settings, wait=WAIT_S))
-            return Opened(index, current(self.settings.store), stack.pop_all())
+        """Open the generation in use, unless it is open; what a client that has gone asked for is not lost either."""
+        with self.loading:
+            if self.opened is None:
+                with ExitStack() as stack:
+                    index = stack.enter_context(pipeline.open_index(self.settings, wait=WAIT_S))
+                    self.opened = Opened(index, current(self.settings.store), stack.pop_all())
+            return self.opened
+
+    def chat_model(self) -> ChatModel:
+        """Return the open chat model."""
+        with self.loading:
+            if self.model is None:
+                self.model = self.stack.enter_context(open_model(self.settings))
+            return self.model
 
     async def watch(self) -> None:
         """Let go of an index that was replaced, and once of one that another process is about to change."""
         gave_way = False
         while True:
             await asyncio.sleep(LOOK_S)
-            wanted = await asyncio.to_thread(is_wanted, self.settings.store)
-            if self.opened and self.opened.generation != current(self.settings.store):
-                self._detach(self.opened)
-            elif self.opened and wanted and not gave_way:
-                await self._give_way(self.opened)
-            gave_way = wanted  # a rebuild holds the lock for long, and wants nothing of the index in use
+            with contextlib.suppress(RagError):  # who asks next is told
+                wanted = await asyncio.to_thread(is_wanted, self.settings.store)
+                if self.opened and self.opened.generation != current(self.settings.store):
+                    async with self.changing:
+                        self._let_go()
+                elif self.opened and wanted and not gave_way:
+                    async with self.changing:
+                        await self._give_way(self.opened)
+                gave_way = wanted  # a rebuild holds the lock for long, and wants nothing of the index in use
 
-    def _detach(self, opened: Opened) -> None:
-        self.opened = None  # who reads it last closes it
-        if not opened.readers:
+    def _let_go(self) -> None:
+        opened, self.opened = self.opened, None
+        if opened and not opened.readers:  # else who reads it last closes it
             opened.stack.close()
 
     async def _give_way(self, opened: Opened) -> None:
-        async with self.changing:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_S):
-                    while opened.readers:
-                        await asyncio.sleep(0.05)
-            if not opened.readers:
-                self._detach(opened)
-                await asyncio.sleep(PAUSE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while opened.readers:
+                    await asyncio.sleep(0.05)
+        if not opened.readers:
+            self._let_go()
+            await asyncio.sleep(PAUSE_S)
 
 
 @contextmanager
@@ -118,7 +123,7 @@ def open_library(settings: Settings) -> Iterator[Library]:
     with ExitStack() as stack:
         model = None if settings.answer_style == "quote" else stack.enter_context(open_model(settings))
         library = Library(settings, stack, model)
-        library.opened = library.open()
+        library.open()
         try:
             yield library
         finally:

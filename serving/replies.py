@@ -1,6 +1,7 @@
 """What is being worked out for a client comes in; JSON, server-sent events or a refusal go out, while it listens."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from errors import QuestionError, RagError, StoreError, StoreLocked
+from errors import ModelBusy, QuestionError, RagError, StoreError, StoreLocked
 
 Value = TypeVar("Value")
 SEND_S = 60.0  # in which a client has to take what it is sent
@@ -30,24 +31,34 @@ class Refused(Exception):
         self.status, self.message = status, message
 
 
-def refusal(status: int, message: str, retry_after_s: float = 0.0) -> JSONResponse:
+class Json(JSONResponse):
+    """A value as JSON; half a surrogate pair, which a file's name may hold, becomes a question mark."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes."""
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def refusal(status: int, message: str, retry_after_s: float = 0.0) -> Json:
     """Return an error in OpenAI's form."""
     kind = KINDS.get(status, "invalid_request_error")
     headers = {"Retry-After": str(max(1, round(retry_after_s)))} if retry_after_s else {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     error = {"message": message, "type": kind, "param": None, "code": None}
-    return JSONResponse({"error": error}, status, headers)
+    return Json({"error": error}, status, headers)
 
 
-def refusal_of(error: Exception) -> JSONResponse:
+def refusal_of(error: Exception) -> Json:
     """Return the reply to an error: 400 for what is asked, 409 for the index, 503 for a model or index in use."""
     if isinstance(error, Refused):
         return refusal(error.status, error.message)
-    status = 400 if isinstance(error, QuestionError) else 409 if isinstance(error, StoreError) else 503
     if isinstance(error, StoreLocked):
         return refusal(503, str(error), LOCKED_S)
-    return refusal(status, str(error), getattr(error, "retry_after_s", 0.0))
+    if isinstance(error, ModelBusy):
+        return refusal(503, str(error), error.retry_after_s)
+    status = 400 if isinstance(error, QuestionError) else 409 if isinstance(error, StoreError) else 503
+    return refusal(status, str(error))
 
 
 def adopt_tasks() -> None:
@@ -101,7 +112,8 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send them."""
-        await while_connected(receive, self._send(scope, receive, send))
+        with contextlib.suppress(ClientDisconnect):
+            await while_connected(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
@@ -111,18 +123,18 @@ class EventStream(StreamingResponse):
                     if not started:
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                         started = True
-                    await _send_body(send, _frame(event))
+                    await _send_body(send, _frame(Json(event)))
         except (RagError, Refused) as error:
             if not started:
                 await refusal_of(error)(scope, receive, send)
                 return
-            await _send_body(send, b"data: " + bytes(refusal_of(error).body) + b"\n\n", more=False)
+            await _send_body(send, _frame(refusal_of(error)), more=False)
         else:
             await _send_body(send, b"data: [DONE]\n\n", more=False)
 
 
-def _frame(event: Any) -> bytes:
-    return f"data: {json.dumps(event, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
+def _frame(event: Json) -> bytes:
+    return b"data: " + bytes(event.body) + b"\n\n"
 
 
 async def _send_body(send: Send, body: bytes, *, more: bool = True) -> None:

@@ -10,7 +10,7 @@ from chat_models import locate
 from errors import SettingsError, one_line
 from serving.app import build_app
 from serving.guard import check_host
-from serving.library import open_library
+from serving.library import Library, open_library
 from settings import Settings
 
 GRACE_S = 10  # that answers may take to end after Ctrl-C
@@ -23,20 +23,27 @@ def serve(settings: Settings, host: str, port: int, *, on_note: Callable[[str], 
     """
     check_host(host, settings.server_key.get_secret_value())
     with _listening(host, port) as listener, open_library(settings) as library:
-        name = settings.model if settings.model_url else locate(settings).stem
-        config = uvicorn.Config(
-            build_app(library, host=host, model_name=name),
-            access_log=False,  # questions are nobody's business
-            log_level="warning",
-            proxy_headers=False,  # anybody could claim to be forwarded
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
-            ws="none",
-        )
+        server = build_server(library, host)
         shown = f"[{host}]" if ":" in host else host
         on_note(f"Answering at http://{shown}:{listener.getsockname()[1]}/v1 until Ctrl-C.")
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it once more when all is closed
-            uvicorn.Server(config).run(sockets=[listener])
+            server.run(sockets=[listener])
+
+
+def build_server(library: Library, host: str) -> uvicorn.Server:
+    """Return the server over an open library; `host` is the address at which it will listen."""
+    settings = library.settings
+    name = settings.model if settings.model_url else locate(settings).stem
+    config = uvicorn.Config(
+        build_app(library, host=host, model_name=name),
+        access_log=False,  # questions are nobody's business
+        log_level="warning",
+        proxy_headers=False,  # anybody could claim to be forwarded
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        ws="none",
+    )
+    return uvicorn.Server(config)
 
 
 def _listening(host: str, port: int) -> socket.socket:

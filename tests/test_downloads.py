@@ -16,6 +16,7 @@ import pytest
 from huggingface_hub import constants
 from web_server import Answer, Site, send
 
+import main
 from errors import ModelError
 from hashes import MEMORY, file_sha256, known_sha256
 from hub.downloads import fetch, locate, look_up
@@ -168,7 +169,7 @@ def test_the_commit_that_was_fetched_stays_until_it_is_fetched_anew(hub: Hub, ca
     hub.offer("owner/repo", SECOND, {"model.gguf": WEIGHTS[::-1]})
     path = locate(parse_name(CHAT), cache, offline=False)
     assert path.read_bytes() == WEIGHTS
-    path.unlink()  # somebody made room: what is fetched again is the same
+    path.resolve().unlink()  # somebody made room: what is fetched again is the same
     assert locate(parse_name(CHAT), cache, offline=False).read_bytes() == WEIGHTS
     assert get(CHAT, cache).commit == SECOND
     assert locate(parse_name(CHAT), cache, offline=True).read_bytes() == WEIGHTS[::-1]
@@ -198,7 +199,9 @@ def test_of_a_folder_neither_pickles_nor_code_are_fetched(hub: Hub, cache: Path)
         get(FOLDER, cache)
 
 
-def test_what_another_program_fetched_is_taken_as_it_is_and_pinned(hub: Hub, cache: Path, tmp_path: Path) -> None:
+def test_what_another_program_fetched_is_taken_as_it_is_and_pinned(
+    hub: Hub, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "hub" / "models--owner--repo"
     for folder in ("refs", "blobs", f"snapshots/{FIRST}"):
         (home / folder).mkdir(parents=True)
@@ -209,6 +212,12 @@ def test_what_another_program_fetched_is_taken_as_it_is_and_pinned(hub: Hub, cac
     assert locate(parse_name(CHAT), cache, offline=True).read_bytes() == WEIGHTS
     (home / "refs" / "main").write_text(SECOND)
     assert locate(parse_name(CHAT), cache, offline=True).parent.name == FIRST
+    (tmp_path / "hub").rename(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="not on this machine"):
+        locate(parse_name(CHAT), cache, offline=True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "elsewhere"))
+    blob = tmp_path / "elsewhere" / blob.relative_to(tmp_path / "hub")
+    assert locate(parse_name(CHAT), cache, offline=True).is_relative_to(tmp_path / "elsewhere")
     blob.write_bytes(WEIGHTS[1:])
     with pytest.raises(ModelError, match=f"not {blob.name}"):
         locate(parse_name(f"{CHAT}@{FIRST}"), cache, offline=True)
@@ -321,3 +330,22 @@ def test_the_list_names_every_model_with_what_is_known_of_it(hub: Hub, cache: Pa
         hashlib.sha256(b"trained").hexdigest(),
         hashlib.sha256(b"weights").hexdigest(),
     }
+
+
+def test_the_commands_on_models_say_what_they_did(
+    hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAG_CACHE", str(cache))
+    monkeypatch.setenv("RAG_MODEL", CHAT)
+    hub.offer("owner/repo", FIRST, {"model.gguf": WEIGHTS}, licence="apache-2.0")
+    assert main.main(["models", "get", CHAT]) == 0
+    told = capsys.readouterr()
+    assert told.err == f"1 MB, licence: apache-2.0, commit {FIRST}\n"
+    known = f"chat, 1 MB, apache-2.0, SHA-256 {hashlib.sha256(WEIGHTS).hexdigest()[:12]}, commit {FIRST[:12]}"
+    assert told.out.splitlines()[1].startswith(f"  {known}")
+    assert main.main(["models"]) == 0
+    assert f"{CHAT}  (RAG_MODEL)\n  {known}" in capsys.readouterr().out
+    assert main.main(["models", "remove", CHAT, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"removed": CHAT, "freed_bytes": len(WEIGHTS)}
+    assert main.main(["models", "remove", CHAT]) == 1
+    assert "python main.py models lists those that were" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import gguf
+import numpy as np
 import pytest
 from gguf_files import SHAPES, write_header, write_model
 from hypothesis import given
@@ -49,6 +50,26 @@ def test_it_agrees_with_the_gguf_library_on_every_tensor(tmp_path: Path) -> None
     path = write_model(tmp_path / "m.gguf", "one-kv-head", layers=2)  # the packaged one takes the library 14 s
     theirs = {t.name: (tuple(map(int, t.shape)), t.tensor_type.name, t.n_bytes) for t in gguf.GGUFReader(path).tensors}
     assert {t.name: (t.shape, t.type, t.bytes) for t in read_header(path).tensors} == theirs
+
+
+def test_of_a_split_model_every_part_is_read(tmp_path: Path) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama", split_max_tensors=2)
+    writer.add_block_count(1)
+    for name in ("token_embd.weight", "blk.0.attn_q.weight", "output.weight"):
+        writer.add_tensor(name, np.zeros((4, 8), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    first, second = sorted(tmp_path.iterdir())
+    header = read_header(first)
+    assert [tensor.name for tensor in header.tensors] == ["token_embd.weight", "blk.0.attn_q.weight", "output.weight"]
+    assert header.file_bytes == first.stat().st_size + second.stat().st_size
+    with pytest.raises(ModelError, match="one of 2 parts"):
+        read_header(second)
+    second.unlink()
+    with pytest.raises(ModelError, match=r"m-00002-of-00002\.gguf: there is no such file"):
+        read_header(first)
 
 
 def test_the_types_are_those_of_the_gguf_library() -> None:

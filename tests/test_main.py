@@ -31,6 +31,7 @@ COMMANDS = (
     ("ask",),
     ("summarise",),
     ("chat",),
+    ("serve",),
     ("search",),
     ("documents",),
     ("documents", "remove"),
@@ -789,6 +790,11 @@ def test_without_the_leaf_evaluation_its_commands_name_the_missing_part(
 def test_without_the_leaf_training_its_command_names_the_missing_part(without_evaluation: Path) -> None:
     done = run_copy(without_evaluation, "train", "reranker", "questions.jsonl", "folder")
     refused(Done(done.returncode, done.stdout, done.stderr), "training", "restore the folder training/")
+
+
+def test_without_the_leaf_serving_its_command_names_the_missing_part(without_evaluation: Path) -> None:
+    done = run_copy(without_evaluation, "serve")
+    refused(Done(done.returncode, done.stdout, done.stderr), "serving", "restore the folder serving/")
 
 
 @pytest.mark.parametrize("command", [("summarise", "a.md"), ("ask", "--all", "Which documents?")])

@@ -1,15 +1,23 @@
 """The plan of what training takes, against what PyTorch and peft keep of a tiny Llama, byte by byte."""
 
+import json
 from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 import peft
 import pytest
 import torch
+from gguf_files import write_header
+from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import main
+from errors import ModelError
+from inference.gguf_header import read_header
 from training.activations import LINEAR, Run, Shape, kept_bytes
-from training.memory import plan_memory, smaller, state_bytes, trained_parameters
+from training.memory import plan_memory, read_shape, smaller, state_bytes, trained_parameters
 
 # peft 0.21 asks transformers 5.23 by a name that goes in its version 6
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -110,6 +118,48 @@ def test_states_are_those_of_an_update(method: str, tied: bool) -> None:
     )
 
 
+def most_bytes(model: Any, run: Run) -> int:
+    """Return the most bytes that are allocated at one time of a second update, with the weights and moments."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, fused=True)
+    ids = torch.randint(0, 101, (run.batch, run.length))
+
+    def update() -> None:
+        for _ in range(run.accumulate):
+            model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    update()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        update()
+    assert profiled.profiler
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return sum(p.nbytes for p in [*model.parameters(), *trained, *trained]) + max(accumulate(changes))
+
+
+@pytest.mark.parametrize(
+    ("peak", "method", "changes"),
+    [
+        ("loss", "full", {"batch": 8, "length": 64}),
+        ("loss", "full", {"batch": 8, "length": 64, "accumulate": 2}),
+        ("layer", "full", {"batch": 8, "length": 64, "checkpointing": True}),
+        ("layer", "lora", {"batch": 8, "length": 64}),
+        ("gradients", "full", {"batch": 1, "length": 8}),
+    ],
+)
+def test_the_most_at_one_time_is_within_three_per_cent(peak: str, method: str, changes: dict[str, Any]) -> None:
+    vocabulary = 5000 if peak == "gradients" else 101
+    model, shape, run = build(method, "fp32", vocab_size=vocabulary)
+    run = replace(run, **changes)
+    if run.checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    memory = plan_memory(replace(shape, vocabulary=vocabulary), run)
+    assert memory.peak == peak
+    assert most_bytes(model, run) == pytest.approx(memory.total_bytes, rel=0.03)
+
+
 def test_sixteen_bytes_a_parameter_in_either_precision() -> None:
     assert sum(state_bytes(LLAMA_7B, Run(precision="fp32"))) == 16 * LLAMA_7B.parameters
     assert state_bytes(LLAMA_7B, Run(precision="bf16")) == tuple(n * LLAMA_7B.parameters for n in (2, 2, 12))
@@ -146,3 +196,38 @@ def test_ways_to_need_less_need_less() -> None:
     run = Run(batch=4, length=2048)
     whole = plan_memory(LLAMA_7B, run).total_bytes
     assert all(plan_memory(LLAMA_7B, other).total_bytes < whole for _, other in smaller(run))
+
+
+def test_the_command_says_what_a_training_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["plan", "--model", str(write_header(tmp_path / "m.gguf", "mistral-7b")), "--train", "full"]
+    assert main.main([*given, "--vram", "24GB", "--length", "512", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["parameters"] == 7_248_023_552
+    states = [report[f"{part}_bytes"] for part in ("weights", "gradients", "optimiser")]
+    assert states == [part * report["parameters"] for part in (2, 2, 12)]
+    assert not report["fits"]
+    assert report["would_fit"] == ["--zero 2 --offload", "--train lora", "--train qlora"]
+    assert main.main([*given, "--vram", "24GB", "--zero", "2", "--offload", "--length", "512"]) == 0
+    assert "Fits in 24 GB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--train", "lora", "--targets", "q,x"], "there is no x"),
+        (["--train", "full", "--offload"], "--zero 1, 2 or 3"),
+        (["--train", "prefix", "--checkpointing"], "peft refuses"),
+        (["--train", "magic"], "magic"),
+    ],
+)
+def test_what_can_not_be_trained_so_is_one_line(
+    options: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["plan", *options]) == 1
+    assert word in capsys.readouterr().err
+
+
+def test_a_mixture_of_experts_is_refused(tmp_path: Path) -> None:
+    header = replace(read_header(write_header(tmp_path / "m.gguf", "mistral-7b")), experts_used=2)
+    with pytest.raises(ModelError, match="dense layers"):
+        read_shape(header)

@@ -4,8 +4,9 @@ import asyncio
 import pickle
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableConfig, RunnableLambda, RunnablePassthrough
 
 from errors import ModelBusy, ModelError
 from inference.chat_model import LlamaCppChat
@@ -31,6 +33,23 @@ def wait_for(condition: Callable[[], bool], within_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.002)
+
+
+@contextmanager
+def held(turns: Turns, cost: int = 1) -> Iterator[None]:
+    """Keep the turn, and with it all others waiting, for the time of a with block."""
+    left = threading.Event()
+
+    def hold() -> Generator[None]:
+        yield
+        left.wait()
+
+    holding = turns.stream(hold(), cost)
+    next(holding)
+    try:
+        yield
+    finally:
+        left.set()
 
 
 # (user, cost, when: after how many turns it comes)
@@ -111,7 +130,7 @@ def test_a_dear_job_is_served_under_a_stream_of_cheap_ones(turns: Turns) -> None
             for _ in range(2):
                 turns._enter(serve("cheap"), lambda item: None, 1, "")
 
-    with turns.turn(1):
+    with held(turns):
         for name, cost in (("dear", 1000), ("cheap", 1), ("cheap", 1)):
             turns._enter(serve(name), lambda item: None, cost, "")
     wait_for(lambda: "dear" in served)
@@ -125,7 +144,7 @@ def test_who_asks_much_takes_turns_with_who_asks_little(turns: Turns) -> None:
         served.append(name)
         yield
 
-    with turns.turn(1):
+    with held(turns):
         for who in ["much"] * 6 + ["little"] * 2:
             turns._enter(serve(who), lambda item: None, 1, who)
     wait_for(lambda: len(served) == 8)
@@ -135,7 +154,7 @@ def test_who_asks_much_takes_turns_with_who_asks_little(turns: Turns) -> None:
 def test_a_full_queue_says_when_to_come_again_and_who_leaves_makes_room() -> None:
     turns = Turns(limit=2)
     turns.pace = 0.01
-    with turns.turn(100):
+    with held(turns, 100):
         jobs = [turns._enter(iter_of(), lambda item: None, 50, "") for _ in range(2)]
         with pytest.raises(ModelBusy, match=r"2 requests wait.*Ask again in 2 s.*RAG_QUEUE") as caught:
             next(turns.stream(iter_of(), 50))
@@ -158,13 +177,11 @@ def failing() -> Generator[str]:
 def test_an_error_reaches_the_reader_and_frees_the_turn(turns: Turns) -> None:
     with pytest.raises(ValueError, match="inside"):
         list(turns.stream(failing(), 1))
-    with pytest.raises(KeyError), turns.turn(1):
-        raise KeyError
     assert list(turns.stream(iter_of("a", "b"), 1)) == ["a", "b"]
 
 
 def test_closing_the_queue_tells_all_who_wait(turns: Turns) -> None:
-    with ThreadPoolExecutor(2) as pool, turns.turn(1):
+    with ThreadPoolExecutor(2) as pool, held(turns):
         readers = [pool.submit(lambda: list(turns.stream(iter_of("x"), 1))) for _ in range(2)]
         wait_for(lambda: len(turns.waiting) == 2)
         closing = threading.Thread(target=turns.close)
@@ -188,19 +205,41 @@ async def test_eight_users_get_the_answers_that_they_get_alone(llm: LlamaCppChat
     chain = chain_on(llm)
     alone = {word: chain.invoke({"word": word}) for word in MARKERS}
     assert len(set(alone.values())) == len(MARKERS) and all(word in alone[word].lower() for word in MARKERS)
-    seen: list[str] = []
 
-    async def ask(word: str, who: str) -> tuple[str, str]:
-        said = "".join([piece async for piece in chain.astream({"word": word}, config={"metadata": {"user": who}})])
-        seen.append(who)
-        return word, said
+    async def ask(word: str) -> tuple[str, str]:
+        return word, "".join([piece async for piece in chain.astream({"word": word})])
 
     with ThreadPoolExecutor(2) as pool:
         threads = [pool.submit(chain.invoke, {"word": word}) for word in MARKERS[:2]]
-        tasks = [ask(word, f"user {n % 3}") for n, word in enumerate(MARKERS)]
-        assert dict(await asyncio.gather(*tasks)) == alone
+        assert dict(await asyncio.gather(*map(ask, MARKERS))) == alone
         assert [thread.result() for thread in threads] == [alone[word] for word in MARKERS[:2]]
-    assert set(seen[:4]) == {"user 0", "user 1", "user 2"}  # their names came through the chain
+
+
+async def test_the_users_name_reaches_the_queue_by_every_way_of_asking(llm: LlamaCppChat) -> None:
+    chain = RunnablePassthrough.assign(result=RunnableLambda(lambda state: "Hi") | llm.bind(max_tokens=1))
+
+    async def read(stream: AsyncIterator[Any]) -> None:
+        async for _ in stream:
+            pass
+
+    def config(who: str) -> RunnableConfig:
+        return {"metadata": {"user": who}}
+
+    with ThreadPoolExecutor(4) as pool, held(llm.engine.turns):
+        pool.submit(lambda: list(chain.stream({}, config=config("chain stream"))))
+        pool.submit(lambda: list(llm.stream("Hi", config=config("stream"), max_tokens=1)))
+        pool.submit(lambda: chain.invoke({}, config=config("chain invoke")))
+        pool.submit(lambda: llm.batch(["Hi"], config=config("batch"), max_tokens=1))
+        tasks = [
+            asyncio.create_task(read(chain.astream({}, config=config("chain astream")))),
+            asyncio.create_task(read(llm.astream("Hi", config=config("astream"), max_tokens=1))),
+            asyncio.create_task(llm.ainvoke("Hi", config=config("ainvoke"), max_tokens=1)),
+        ]
+        while len(llm.engine.turns.waiting) < 7:
+            await asyncio.sleep(0.005)
+        names = {"chain stream", "stream", "chain invoke", "batch", "chain astream", "astream", "ainvoke"}
+        assert {job.who for job in llm.engine.turns.waiting} == names
+    await asyncio.gather(*tasks)
 
 
 async def test_a_short_request_goes_before_long_ones_and_a_cancelled_one_leaves(llm: LlamaCppChat) -> None:
@@ -210,7 +249,7 @@ async def test_a_short_request_goes_before_long_ones_and_a_cancelled_one_leaves(
         await llm.ainvoke(text, max_tokens=4)
         finished.append(name)
 
-    with llm.engine.turn(1):
+    with held(llm.engine.turns):
         tasks = [asyncio.create_task(ask(name, long + name)) for name in ("long", "cancelled")]
         tasks.append(asyncio.create_task(ask("short", "Hi")))
         await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 ELEMENT = {"fp32": 4, "bf16": 2}  # bytes
 INPUTS = {"q": "attention", "k": "attention", "v": "attention", "gate": "feed-forward", "up": "feed-forward"}
-LINEAR = (*INPUTS, "o", "down")
+LINEAR = ("q", "k", "v", "o", "gate", "up", "down")
 SOFT = ("prompt", "p-tuning")  # whose vectors make the sequence longer
 
 

@@ -1,13 +1,16 @@
 """The shape of a model and a way to train it come in; the bytes that this takes on each GPU and the host go out."""
 
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, prod
 from typing import TYPE_CHECKING
 
-from training.activations import Run, Shape, kept_bytes, layer_bytes, loss_bytes
+from errors import ModelError
+from training.activations import LINEAR, Run, Shape, head_bytes, kept_bytes, layer_bytes, loss_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from inference.gguf_header import Header
 
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)  # a weight, its share of a block's scale and of that scale's scale
 ADAM = {"adamw": 8.0, "adamw-8bit": 2 * (1 + 4 / 256)}  # bytes of both moments; 8-bit ones have a scale for 256 each
@@ -26,6 +29,18 @@ class Memory:
     total_bytes: int
     host_bytes: int
     peak: str  # when that is: at the "loss", at a "layer" that is computed again, or with all "gradients"
+
+
+def read_shape(header: "Header") -> Shape:
+    """Return the shape that a GGUF header tells; raise ModelError for layers that are not like Llama's."""
+    parts = {tensor.name: tensor for tensor in header.tensors}
+    if header.experts_used or "blk.0.ffn_gate.weight" not in parts:
+        reason = f"training is planned for dense layers like Llama's, not for {header.architecture or 'this'}"
+        raise ModelError(header.name or "the model", reason, "Name another model")
+    names = ("layers", "hidden", "heads", "kv_heads", "key_size", "value_size", "feed_forward", "vocabulary")
+    weights = sum(prod(tensor.shape) for name, tensor in parts.items() if not name.startswith("rope_"))
+    sizes = {name: getattr(header, name) for name in names}
+    return Shape(**sizes, parameters=weights, tied="output.weight" not in parts)
 
 
 def trained_parameters(shape: Shape, run: Run) -> int:
@@ -53,10 +68,10 @@ def trained_parameters(shape: Shape, run: Run) -> int:
 def state_bytes(shape: Shape, run: Run) -> tuple[int, int, int]:
     """Return the bytes of weights, gradients and optimiser before anything is spread over GPUs.
 
-    AdamW in fp32 takes 4 + 4 + (4 + 4) = 16 bytes a parameter; in mixed precision 2 + 2 + (4 + 4 + 4) = 16 too, the
-    third 4 being the fp32 weights that are updated (Micikevicius et al. 2018; Rajbhandari et al. 2020, section 3.1).
-    So "16 × the model" is 16 × the number of parameters, hence 8 × the size of a bf16 file and 4 × that of an fp32 one.
-    What a frozen model gets is trained in fp32, as peft does, at 16 bytes too. QLoRA: the layers' matrices at 4.127
+    AdamW in fp32 takes 4 + 4 + (4 + 4) = 16 bytes a parameter; in mixed precision 2 + 2 + (4 + 4 + 4) = 16 too, of
+    fp32 weights for the update and both moments (Micikevicius et al. 2018; Rajbhandari et al. 2020, section 3.1). So
+    "16 × the model" is bytes for each parameter: 8 × the size of a bf16 file, 4 × that of an fp32 one. What is added
+    to a frozen model is trained in fp32, as peft does, at 16 bytes too. QLoRA: the layers' matrices at 4.127
     bits (Dettmers et al. 2023, section 3), the rest in bf16; 8-bit moments: Dettmers et al. 2022.
     """
     trained, moments = trained_parameters(shape, run), ADAM[run.optimiser]
@@ -92,12 +107,14 @@ def plan_memory(shape: Shape, run: Run) -> Memory:
     head = largest if run.method == "full" else 0
     recomputed = max(layer_bytes(shape, run, n) for n in range(shape.layers)) if run.checkpointing else 0
     earlier = gradients if run.accumulate > 1 else 0
+    wide = 2 if run.method == "full" or ("lora" in run.method and "down" in run.targets) else 3
+    working = run.element * run.tokens * (shape.hidden + wide * shape.feed_forward)  # what flows back in one layer
     # Without gradients of an earlier pass, these and the activations are never whole at one time.
     moments = {
         "loss": kept + max(loss, head) + earlier,
-        "layer": kept - loss // 2 + head + recomputed + earlier,
-        # a tied embedding's gradients from its two uses meet at the end
-        "gradients": gradients + recomputed + (head if shape.tied or earlier else 0),
+        "layer": kept - head_bytes(shape, run) + head + recomputed + working + earlier,
+        # at the end a tied embedding's gradients from its two uses are added up, beside both
+        "gradients": gradients + recomputed + head * (2 * shape.tied + (run.accumulate > 1)),
     }
     peak = max(moments, key=lambda name: moments[name])
     return Memory(
@@ -122,8 +139,9 @@ def smaller(run: Run) -> "Iterator[tuple[str, Run]]":
         (f"--batch 1 --accumulate {passes}", {"batch": 1, "accumulate": passes}),
         ("--zero 2 --offload", {"zero": 2, "offload": True}),
         ("--train lora", {"method": "lora"}),
-        ("--train qlora", {"method": "qlora"}),
+        ("--train qlora", {"method": "qlora", "targets": LINEAR}),
     ]
     for words, change in changes:
-        if (other := replace(run, **change)) != run:  # type: ignore[arg-type]
+        other = replace(run, **change)  # type: ignore[arg-type]
+        if other != run and not (other.checkpointing and run.method == other.method == "prefix"):  # peft refuses it
             yield words, other
