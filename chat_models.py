@@ -49,11 +49,8 @@ class ChatModel:
 
 
 @contextmanager
-def open_model(settings: Settings, tell: Callable[[str], None] | None = None) -> Iterator[ChatModel]:
-    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names.
-
-    `tell` is given what was asked of the GPU and did not happen.
-    """
+def open_model(settings: Settings) -> Iterator[ChatModel]:
+    """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
     if settings.model_url:
         if settings.adapter:
             reason = "RAG_MODEL_URL names a server, which has to load it itself"
@@ -92,8 +89,8 @@ def open_model(settings: Settings, tell: Callable[[str], None] | None = None) ->
         seed=settings.seed,
     )
     try:
-        if tell and (short := offload_shortfall(settings, llm.engine.offload)):
-            tell(short)
+        if short := offload_shortfall(settings, llm.engine.offload):
+            logging.getLogger(__name__).warning(short)
         is_small = llm.engine.parameters < SMALL_MODEL
         yield ChatModel(llm, llm.context_tokens, llm.get_num_tokens_from_messages, is_small=is_small)
     finally:
@@ -141,5 +138,5 @@ def locate_adapter(settings: Settings) -> Path | None:
 
 
 def offload_shortfall(settings: Settings, offload: Offload) -> str:
-    """Say what RAG_GPU_LAYERS asks for and did not happen; nothing where it is not set."""
-    return offload.shortfall if "gpu_layers" in settings.model_fields_set else ""
+    """Say what a number in RAG_GPU_LAYERS asks for and did not happen; auto asks for nothing that may not."""
+    return "" if settings.gpu_layers == "auto" else offload.shortfall

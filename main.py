@@ -142,7 +142,7 @@ def _answer(settings: Any, question: str, where: Any, key: str, expect: list[str
     import remembering
     from remedies import Asked
 
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         asked = Asked(settings, index, settings.top_k, where)
         seen = explaining.start(asked, expect is not None)
         answer = show_answer(chain, question, (), quiet=quiet, trace=seen)
@@ -167,7 +167,7 @@ def chat(
     settings, where = _settings(), read_filter(source, suffix, since, until, language, field)
     history: list[Turn] = []
     answer: Answer | None = None
-    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where, tell=say) as chain:
+    with pipeline.open_index(settings) as index, pipeline.open_chain(settings, index, where) as chain:
         out.print("Ask away. /sources, /reset, /quit; Ctrl-C stops an answer.")
         while (line := read_line()) != "/quit":
             try:

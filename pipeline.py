@@ -4,7 +4,7 @@ a document   files → loaders.parsing → embeddings → store                 
 a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache, partial
@@ -124,19 +124,14 @@ def open_index(settings: Settings, *, wait: float = WAIT) -> Iterator[Index]:
 
 @contextmanager
 def open_chain(
-    settings: Settings,
-    index: Index,
-    where: Filter | None = None,
-    *,
-    search: Search | None = None,
-    tell: Callable[[str], None] | None = None,
+    settings: Settings, index: Index, where: Filter | None = None, *, search: Search | None = None
 ) -> Iterator[Chain]:
     """Open the whole question path, {"question", "history"} → …, "answer", and free its model in the end.
 
-    `search` brings the passages instead of the index, if it is given; `tell` as open_model has it.
+    `search` brings the passages instead of the index, if it is given.
     """
     settings = with_style(settings)
-    with nullcontext() if settings.answer_style == "quote" else open_model(settings, tell) as model:
+    with nullcontext() if settings.answer_style == "quote" else open_model(settings) as model:
         yield build_chain(settings, index, model, where, search=search)
 
 

