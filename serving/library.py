@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
@@ -41,7 +41,6 @@ class Library:
 
     settings: Settings  # with RAG_ANSWER_STYLE resolved
     stack: ExitStack  # what is open until the end
-    tell: Callable[[str], None] | None = None  # given what was asked of the GPU and did not happen
     model: ChatModel | None = None  # in style quote opened when it is first asked for
     opened: Opened | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -84,7 +83,7 @@ class Library:
         """Return the open chat model."""
         with self.loading:
             if self.model is None:
-                self.model = self.stack.enter_context(open_model(self.settings, self.tell))
+                self.model = self.stack.enter_context(open_model(self.settings))
             return self.model
 
     async def watch(self) -> None:
@@ -118,11 +117,11 @@ class Library:
 
 
 @contextmanager
-def open_library(settings: Settings, tell: Callable[[str], None] | None = None) -> Iterator[Library]:
-    """Open the index, and the chat model where the answers need one; `tell` as open_model has it."""
+def open_library(settings: Settings) -> Iterator[Library]:
+    """Open the index, and the chat model where the answers need one."""
     settings = pipeline.with_style(settings)
     with ExitStack() as stack:
-        library = Library(settings, stack, tell)
+        library = Library(settings, stack)
         library.open()
         if settings.answer_style != "quote":
             library.chat_model()
