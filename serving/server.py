@@ -22,7 +22,7 @@ def serve(settings: Settings, host: str, port: int, *, on_note: Callable[[str], 
     Raise SettingsError for an address that can't be had, or that others could reach without a key.
     """
     check_host(host, settings.server_key.get_secret_value())
-    with _listening(host, port) as listener, open_library(settings, on_note) as library:
+    with _listening(host, port) as listener, open_library(settings) as library:
         server = build_server(library, host)
         shown = f"[{host}]" if ":" in host else host
         on_note(f"Answering at http://{shown}:{listener.getsockname()[1]}/v1 until Ctrl-C.")
