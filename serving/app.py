@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+import remembering
 from chains.answers import Answer
 from chains.queries import Turn, check_question
 from chains.rag import astream_answer
@@ -40,11 +41,17 @@ def build_app(library: Library, *, host: str, model_name: str) -> ASGIApp:
 
     async def tell(question: str, history: list[Turn], where: Filter | None, user: str) -> AsyncGenerator[str | Answer]:
         question = check_question(question, settings.max_question_characters)
-        async with library.chain(where) as chain:
+        history = history[-settings.history_turns :] if settings.history_turns else []
+        key = remembering.key_of(settings, question, history, where)
+        async with library.chain(where) as (chain, generation):
+            if known := remembering.recall(settings, key):
+                yield known
+                return
             with library.errors():
-                history = history[-settings.history_turns :] if settings.history_turns else []
                 async with aclosing(astream_answer(chain, question, history, user)) as told:
                     async for each in told:
+                        if isinstance(each, Answer):
+                            remembering.remember(generation, key, each)
                         yield each
 
     async def ask(request: Request) -> Response:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pipeline
 from chat_models import ChatModel, open_model
@@ -47,8 +48,11 @@ class Library:
     loading: threading.Lock = field(default_factory=threading.Lock)
 
     @asynccontextmanager
-    async def chain(self, where: Filter | None) -> AsyncIterator[Chain]:
-        """Lend the chain over the documents that `where` allows; raise StoreLocked while the index is changed."""
+    async def chain(self, where: Filter | None) -> AsyncIterator[tuple[Chain, Path]]:
+        """Lend the chain over the documents that `where` allows, and name the folder of the generation that it reads.
+
+        Raise StoreLocked while the index is changed.
+        """
         async with self.changing:
             opened = self.opened if self.opened else await asyncio.to_thread(self.open)
             if where not in opened.chains:
@@ -60,7 +64,7 @@ class Library:
             chain = opened.chains[where]
             opened.readers += 1
         try:
-            yield chain
+            yield chain, opened.index.store.directory
         finally:
             opened.readers -= 1
             if opened is not self.opened and not opened.readers:

@@ -106,7 +106,7 @@ MAY_IMPORT = {
         "sentences",
         "words",
     },
-    "serving": {"pipeline", "chat_models", "searching", "loaders", "chains", "settings", "errors"},
+    "serving": {"pipeline", "remembering", "chat_models", "searching", "loaders", "chains", "settings", "errors"},
     "training": {"pipeline", "inference", "searching", "chains", "settings", "errors"},
     "terminal": {"chains", "loaders", "surveys"},
     "tables": {"terminal", "chains"},

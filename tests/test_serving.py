@@ -42,9 +42,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("serving")
     for name, litres in KETTLES.items():
         (folder / f"{name}.md").write_text(f"# {name}\n\nThe kettle {name} holds {litres} litres of water.\n")
-    settings = load_settings(
-        store=folder / "store", answer_style="brief", context_tokens=1024, max_answer_tokens=32, queue=8, workers=1
-    )
+    small = {"context_tokens": 1024, "max_answer_tokens": 32, "queue": 8, "workers": 1}
+    settings = load_settings(store=folder / "store", answer_style="brief", answer_cache=False, **small)
     ingestion.ingest(settings, [*folder.glob("*.md")])
     return settings
 
@@ -116,6 +115,14 @@ def test_a_stream_brings_the_draft_and_then_the_answer(client: httpx.Client) -> 
     assert len(drafts) > 1
     assert "4 litres" in last["answer"]["answer"]
     assert last["answer"].keys() == Answer.__dataclass_fields__.keys()
+
+
+def test_what_was_asked_before_is_answered_from_memory(settings: Settings, library: Library) -> None:
+    remembers = settings.model_copy(update={"answer_cache": True})
+    with served(Library(remembers, library.stack, library.model, library.opened)) as url:
+        first, again = (httpx.post(f"{url}/v1/ask", json={"question": question("Lyra")}).json() for _ in range(2))
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert first["answer"] == again["answer"]
 
 
 def test_history_and_filter_reach_the_chain(client: httpx.Client) -> None:
