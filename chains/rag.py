@@ -66,8 +66,11 @@ def stream_answer(
     """
     trace = trace or Trace()
     asked = {"question": question, "history": list(history)}
+    answers: list[Answer] = []
     for chunk in rag.stream(asked, config={"callbacks": [trace]}):
-        yield from _told(chunk, trace)
+        yield from filter(None, [chunk.get("result")])
+        answers += filter(None, [chunk.get("answer")])
+    yield _timed(answers[0], trace)
 
 
 async def astream_answer(
@@ -76,16 +79,17 @@ async def astream_answer(
     """Yield the same without blocking the event loop; `user` takes turns at the model with the others."""
     trace = Trace()
     asked = {"question": question, "history": list(history)}
+    answers: list[Answer] = []
     async for chunk in rag.astream(asked, config={"callbacks": [trace], "metadata": {"user": user}}):
-        for told in _told(chunk, trace):
-            yield told
+        if chunk.get("result"):
+            yield chunk["result"]
+        answers += filter(None, [chunk.get("answer")])
+    yield _timed(answers[0], trace)
 
 
-def _told(chunk: dict[str, Any], trace: Trace) -> Iterator[str | Answer]:
-    if chunk.get("result"):
-        yield chunk["result"]
-    if answer := chunk.get("answer"):  # the last chunk: only now has the last stage its time
-        yield replace(answer, timings=trace.total(), usage=trace.usage, finish_reason=trace.finish_reason)
+def _timed(answer: Answer, trace: Trace) -> Answer:
+    """Add what the trace of a run that has ended tells: only at its end has the last stage its time."""
+    return replace(answer, timings=trace.total(), usage=trace.usage, finish_reason=trace.finish_reason)
 
 
 def ask(rag: Runnable[dict[str, Any], dict[str, Any]], question: str, history: Sequence[Turn] = ()) -> Answer:

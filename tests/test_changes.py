@@ -61,7 +61,7 @@ def by_hand(files: dict[str, list[str]], least: float) -> dict[str, str | None]:
     return keepers
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(history=FILES, least=st.sampled_from([0, LEAST, 1]))
 def test_any_history_ends_as_if_the_files_had_come_in_order(history: list[tuple[str, list[str]]], least: float) -> None:
     files: dict[str, list[str]] = {}

@@ -756,7 +756,7 @@ def without_evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("copy")
     for path in ROOT.glob("*.py"):
         shutil.copy(path, copy)
-    for package in ("loaders", "chains", "prompts"):
+    for package in ("loaders", "chains", "hub", "inference", "prompts"):
         shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
