@@ -27,7 +27,7 @@ from langchain_core.messages import BaseMessage
 
 import models
 from inference.chat_model import LlamaCppChat, load_chat_model
-from inference.engine import count_weights
+from inference.gguf_header import read_header
 from inference.loading import Loading
 from inference.measuring import Pace, Way, measure
 from inference.requantising import WEIGHT_TYPES, next_token_logits, requantise
@@ -103,7 +103,7 @@ def print_loss(paths: Sequence[Path], room: int) -> None:
     print("|---|---|---|---|---|---|---|")
     for name, path in kinds.items():
         found = log_probabilities(path, texts, room)[at]
-        told = [f"{path.stat().st_size * 8 / count_weights(path):.1f}"]
+        told = [f"{path.stat().st_size * 8 / read_header(path).parameters:.1f}"]
         for base in (exact, given):
             told.append(f"{(np.exp(base) * (base - found)).sum(axis=1).mean():.4f}")
             told.append(f"{np.mean(base.argmax(axis=1) == found.argmax(axis=1)):.3f}")
