@@ -88,7 +88,10 @@ def test_every_statement_cites_what_stands_in_the_file(house: House, answer: Ans
     assert answer.statements
     assert {each.n for statement in answer.statements for each in statement.citations} == set(answer.cited)
     for cited in (each for statement in answer.statements for each in statement.citations):
-        assert Path(cited.source).read_text(encoding="utf-8")[cited.start : cited.end] == cited.text != ""
+        file = Path(cited.source).read_text(encoding="utf-8")
+        # A web page's offsets are those of its text; which document is cited hangs on the model's words.
+        stands = cited.text in file if cited.source.endswith(".html") else file[cited.start : cited.end] == cited.text
+        assert stands and cited.text
         assert answer.sources[cited.n - 1].source == cited.source
 
 
