@@ -19,8 +19,7 @@ from langchain_core.messages import BaseMessage
 
 from chat_models import locate
 from inference.chat_model import LlamaCppChat, load_chat_model
-from inference.engine import CPU_BATCH
-from inference.loading import Loading
+from inference.loading import CPU_BATCH, Loading
 from prompts import load_prompt
 from settings import load_settings
 

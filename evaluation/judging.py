@@ -73,9 +73,7 @@ class Judge(InstructorBaseRagasLLM):
         """Return the answer's text, or None where it was cut at `max_tokens`."""
         import openai
 
-        form: dict[str, Any] = {"type": "json_object", "schema": schema}
-        if self.weights is None:
-            form = {"type": "json_schema", "json_schema": {"name": "judgement", "schema": schema}}
+        form = self.model.json_form(schema)
         try:
             reply = self.model.llm.invoke([message], response_format=form, max_tokens=max_tokens)
         except openai.LengthFinishReasonError:

@@ -1,7 +1,6 @@
 """A loaded model and a LoRA adapter's GGUF file come in; the same model with the adapter at work goes out."""
 
 import ctypes
-import hashlib
 import mmap
 import re
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import ModelError
+from hashes import file_sha256
 from inference.gguf_layout import Tensor, read_layout
 from inference.llama_log import llama_log
 
@@ -83,11 +83,6 @@ def _misfit(llama: "Llama", entries: dict[str, Any], tensors: tuple[Tensor, ...]
         return f"its alpha is no float, or its tensors are of other types than {', '.join(sorted(TYPES))}"
     if ALORA in entries:
         return "it is to be switched on by certain tokens only (aLoRA), which is not done here"
-    if (base := entries.get(BASE)) and base != (actual := _sha256(Path(llama.model_path))):
+    if (base := entries.get(BASE)) and base != (actual := file_sha256(Path(llama.model_path))):
         return f"it was made for the weights {base}, not for {llama.model_path} ({actual})"
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

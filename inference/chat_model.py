@@ -87,9 +87,14 @@ class LlamaCppChat(BaseChatModel):
         return type(self)(**(dict(self) | given)) if given else self
 
     def _completion(
-        self, messages: list[BaseMessage], stop: Sequence[str] | None, options: dict[str, Any]
-    ) -> tuple[Generator[ChatGenerationChunk], int]:
-        """Return what makes the chunks of one completion, to be run in its turn, and its cost in tokens at most."""
+        self,
+        messages: list[BaseMessage],
+        stop: Sequence[str] | None,
+        options: dict[str, Any],
+        run_manager: BaseRunManager | None,
+    ) -> tuple[Generator[ChatGenerationChunk], int, str]:
+        """Return what makes the chunks of one completion, to be run in its turn, its cost in tokens, and its user."""
+        user = _take_user(options, run_manager)
         call, text = self._for_call(options), render_text(self.template, messages)
         prompt = self.engine.tokenize(text, special=True)
         cost = len(prompt) + call.max_tokens
@@ -100,7 +105,7 @@ class LlamaCppChat(BaseChatModel):
         wanted = options.get("response_format")
         grammar = json_grammar(self.engine, wanted) if wanted else None
         thinking = text.rstrip().endswith(THINK_OPENS)
-        return call._chunks(prompt, (*self.stop, *(stop or ())), grammar, thinking), cost
+        return call._chunks(prompt, (*self.stop, *(stop or ())), grammar, thinking), cost, user
 
     def _chunks(
         self, prompt: list[int], stop: Sequence[str], grammar: Any, thinking: bool
@@ -156,9 +161,8 @@ class LlamaCppChat(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         # langchain-core 1.x reports each chunk to run_manager itself.
-        user = _take_user(kwargs, run_manager)
-        chunks, cost = self._completion(messages, stop, kwargs)
-        yield from filter(_says_something, self.engine.turns.stream(chunks, cost, user))
+        asked = self._completion(messages, stop, kwargs, run_manager)
+        yield from filter(_says_something, self.engine.turns.stream(*asked))
 
     def _generate(
         self,
@@ -167,9 +171,8 @@ class LlamaCppChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        user = _take_user(kwargs, run_manager)
-        chunks, cost = self._completion(messages, stop, kwargs)
-        return generate_from_stream(self.engine.turns.stream(chunks, cost, user))
+        asked = self._completion(messages, stop, kwargs, run_manager)
+        return generate_from_stream(self.engine.turns.stream(*asked))
 
     async def _astream(
         self,
@@ -178,9 +181,8 @@ class LlamaCppChat(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        user = _take_user(kwargs, run_manager)
-        chunks, cost = self._completion(messages, stop, kwargs)
-        async with aclosing(self.engine.turns.astream(chunks, cost, user)) as stream:
+        asked = self._completion(messages, stop, kwargs, run_manager)
+        async with aclosing(self.engine.turns.astream(*asked)) as stream:
             async for chunk in stream:
                 if _says_something(chunk):
                     yield chunk

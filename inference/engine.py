@@ -17,10 +17,6 @@ from inference.turns import Turns
 if TYPE_CHECKING:
     from llama_cpp import Llama
 
-# Prompt tokens/s by n_batch (SmolLM2-135M Q4_1, 1,800 tokens, 2 CPU cores): 64: 403, 128: 412, 256: 407,
-# 512: 388, 1024: 394, 2048: 393. Flat on a CPU, where a small batch loses less of the reused prefix (see
-# inference/prefix.py) and lets go sooner when cancelled. A GPU wants llama.cpp's own 512.
-CPU_BATCH, GPU_BATCH = 64, 512
 CACHE_TYPES = {"f16": 1, "q8_0": 8}  # their numbers in ggml
 REMEDY = "Download the file again, or choose another"
 
@@ -80,10 +76,10 @@ def open_engine(path: Path, loading: Loading) -> Engine:
             str(path),
             n_gpu_layers=loading.gpu_layers,
             n_ctx=loading.context_tokens,
-            n_batch=loading.batch or (GPU_BATCH if on_gpu else CPU_BATCH),
+            n_batch=loading.batch_size(on_gpu),
             n_threads=threads_of(loading)[0],
             n_threads_batch=threads_of(loading)[1],
-            flash_attn=loading.flash_attention or loading.cache_type != "f16",
+            flash_attn=loading.uses_flash_attention,
             type_k=CACHE_TYPES[loading.cache_type],
             type_v=CACHE_TYPES[loading.cache_type],
             use_mmap=loading.mmap,

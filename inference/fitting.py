@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inference.engine import CPU_BATCH, GPU_BATCH
 from inference.gguf_header import Header
-from inference.loading import Loading
-from inference.memory import CELLS, Use, batch_of, layer_caches, memory
+from inference.loading import CPU_BATCH, GPU_BATCH, Loading
+from inference.memory import CELLS, Use, layer_caches, memory
 
 # Left free: on a GPU as much as llama.cpp's own fitting leaves (fit_params_target in common.h), the driver's context in
 # it; in RAM what the rest of the program takes, RAG_STATES_MB among it.
@@ -102,7 +101,7 @@ def _advice(header: Header, found: Fit, room: Room, users: int) -> Iterator[str]
         layers = _most_layers(header, changed, room, users).gpu_layers
         more = f" and puts {layers} of {every} layers on the GPU" if layers > loading.gpu_layers else ""
         yield f"{name} saves {saved / GB:.2f} GB of cache{more}."
-    windows = sum(layer_caches(header, replace(loading, full_window=False), batch_of(loading, 1))) * users
+    windows = sum(layer_caches(header, replace(loading, full_window=False), loading.batch_size(on_gpu=True))) * users
     if windows < cache:
         yield (
             f"llama.cpp could keep the sliding layers' windows only, {windows / GB:.2f} GB of cache instead of "

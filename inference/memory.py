@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from inference.engine import CPU_BATCH, GPU_BATCH
 from inference.gguf_header import Header
 from inference.loading import Loading
 
@@ -34,11 +33,6 @@ class Use:
         return self.weights + self.kv_cache + self.compute + self.output
 
 
-def batch_of(loading: Loading, gpu_layers: int) -> int:
-    """Return n_batch, as the engine resolves 0."""
-    return loading.batch or (GPU_BATCH if gpu_layers else CPU_BATCH)
-
-
 def memory(header: Header, loading: Loading, *, users: int = 1, gpus: Sequence[int] = ()) -> tuple[Use, ...]:
     """Return what the CPU and each GPU hold, the CPU first; `users` have a context of loading.context_tokens each.
 
@@ -54,7 +48,7 @@ def memory(header: Header, loading: Loading, *, users: int = 1, gpus: Sequence[i
     # A model without an output matrix uses the input embedding, which a GPU then has a copy of (TENSOR_DUPLICATED).
     if places[-1] and header.is_tied:
         weights[places[-1]] += header.layer_bytes[-1]
-    batch = batch_of(loading, on_gpu)
+    batch = loading.batch_size(on_gpu > 0)
     caches, compute = [0] * len(weights), compute_bytes(header, loading, batch, places, len(weights))
     for place, size in zip(places, layer_caches(header, loading, min(batch, MICRO_BATCH)), strict=False):
         caches[place] += size * users
@@ -96,7 +90,7 @@ def layer_caches(header: Header, loading: Loading, micro_batch: int) -> list[int
     """
     elements, size = BYTES[loading.cache_type]
     values = [heads * header.value_size for heads in header.kv_heads]
-    if not _flash(loading):
+    if not loading.uses_flash_attention:
         values = [max(values)] * len(values) if values else []
     cells = {False: context_cells(loading.context_tokens), True: window_cells(header, loading, micro_batch)}
     return [
@@ -111,14 +105,15 @@ def compute_bytes(header: Header, loading: Loading, batch: int, places: Sequence
     The graph allocator (ggml-alloc.c) reuses what is no longer read, so the worst of three moments counts:
     attention, feed-forward, output. What is alive at each was found by dry runs: benchmarks/model.md compares them.
     """
-    tokens = min(batch, MICRO_BATCH, context_cells(loading.context_tokens))
-    mask = context_cells(loading.context_tokens) * (2 if _flash(loading) else 4) * (2 if any(header.sliding) else 1)
+    cells, flash = context_cells(loading.context_tokens), loading.uses_flash_attention
+    tokens = min(batch, MICRO_BATCH, cells)
+    mask = cells * (2 if flash else 4) * (2 if any(header.sliding) else 1)
     queries, kv = header.heads * header.key_size, max(header.kv_heads, default=0)
     attention = mask + 4 * (2 * header.hidden + 3 * queries + kv * (header.key_size + header.value_size))
     if any(header.sliding):  # Gemma's norm after attention
         attention += 4 * header.hidden
-    if not _flash(loading):
-        attention += 4 * header.heads * context_cells(loading.context_tokens)  # the scores of every head
+    if not flash:
+        attention += 4 * header.heads * cells  # the scores of every head
     wide = header.feed_forward * max(1, header.experts_used)
     quantised = loading.cache_type != "f16"  # whose rotation moves what lies where
     layer = max(attention, mask + 4 * (3 * wide + (3 if quantised else 4) * header.hidden))
@@ -129,12 +124,8 @@ def compute_bytes(header: Header, loading: Loading, batch: int, places: Sequence
         moments = ([layer] if n in places[:-1] else []) + ([output] if n == places[-1] else [])
         found[n] = max((moment - arrived for moment in moments), default=0) * tokens
     if 0 not in places:  # the input embedding, the masks and, transposed, where each value goes are made there
-        indices = 0 if _flash(loading) else 8 * kv * header.value_size * (2 if any(header.sliding) else 1)
+        indices = 0 if flash else 8 * kv * header.value_size * (2 if any(header.sliding) else 1)
         found[0] = (mask + 8 * header.hidden + indices) * tokens
     elif any(places):  # CUDA multiplies large batches by weights of the CPU, copied a tensor at a time (op_offload)
         found[next(filter(None, places))] += header.largest_bytes
     return found
-
-
-def _flash(loading: Loading) -> bool:
-    return loading.flash_attention or loading.cache_type != "f16"

@@ -1,7 +1,6 @@
 """A GGUF file and a weight type come in; the same model in that type, a checked file that is made once, goes out."""
 
 import ctypes
-import hashlib
 import math
 import os
 import re
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from errors import ModelError, one_line
+from hashes import file_sha256
 from inference.engine import usable_cpus
 from inference.gguf_header import read_header
 
@@ -39,9 +39,7 @@ def requantise(path: Path, weight_type: str, cache: Path) -> Path:
     The file is named by the hash of its source and appears whole, on the disk and loaded once, or not at all. Raises
     ModelError where there is no room for it, and where llama.cpp can't make it or run it.
     """
-    with path.open("rb") as stream:
-        source = hashlib.file_digest(stream, "sha256").hexdigest()
-    target = cache / f"{path.stem}.{source[:16]}.{weight_type}.gguf"
+    target = cache / f"{path.stem}.{file_sha256(path)[:16]}.{weight_type}.gguf"
     if target.is_file():
         return target
     try:

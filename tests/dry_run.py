@@ -6,7 +6,7 @@ from pathlib import Path
 
 from inference.engine import CACHE_TYPES, llama_log
 from inference.loading import Loading
-from inference.memory import MICRO_BATCH, batch_of
+from inference.memory import MICRO_BATCH
 
 
 def dry_run(path: Path, loading: Loading, users: int = 1) -> Counter[str]:
@@ -21,7 +21,7 @@ def dry_run(path: Path, loading: Loading, users: int = 1) -> Counter[str]:
     assert model, "".join(log)
     chosen = llama_cpp.llama_context_default_params()
     chosen.n_ctx, chosen.n_seq_max = loading.context_tokens * users, users
-    chosen.n_batch = batch_of(loading, loading.gpu_layers)
+    chosen.n_batch = loading.batch_size(loading.gpu_layers != 0)
     chosen.n_ubatch = min(MICRO_BATCH, chosen.n_batch)
     chosen.type_k = chosen.type_v = CACHE_TYPES[loading.cache_type]
     chosen.flash_attn_type = int(loading.flash_attention or loading.cache_type != "f16")

@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "inventory": {"errors", "hashes", "hub", "inference", "models"},
     "loaders": {"errors", "privacy", "sentences", "words"},
     "chains": {"errors", "privacy", "harmless", "sentences", "words"},
-    "inference": {"errors", "privacy", "harmless"},
+    "inference": {"errors", "privacy", "harmless", "hashes"},
     "prompts": {"errors", "privacy", "sentences", "words"},
     "chat_models": {"inference", "hub", "models", "settings", "errors"},
     "remembering": {"loaders", "chains", "settings"},
