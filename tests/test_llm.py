@@ -238,8 +238,10 @@ async def test_cancelling_frees_the_model(model: LlamaCppChat) -> None:
         async for _ in long.astream("Write a very long story about the sea."):
             seen.set()
 
-    reading, waiting = asyncio.create_task(read()), asyncio.create_task(long.ainvoke("Tell a story."))
+    reading = asyncio.create_task(read())
     await seen.wait()
+    waiting = asyncio.create_task(long.ainvoke("Tell a story."))  # cheaper: it would go first if both came at once
+    await asyncio.sleep(0)
     started = time.monotonic()
     for task in (reading, waiting):
         task.cancel()
