@@ -1,4 +1,4 @@
-"""The commands that tune and train: questions come in, settings and weights go out."""
+"""The commands that try things out: questions come in, settings and plans go out."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,13 +8,11 @@ import typer
 
 from evaluations import leaf
 from options import Json
-from tables import print_scores, print_training, print_tuning
+from tables import print_training, print_tuning
 from terminal import print_json, progress, say
 
 if TYPE_CHECKING:
     from inference.gguf_header import Header
-
-train_app = typer.Typer(help="Train a part on your own questions.", no_args_is_help=True)
 
 
 def tune(
@@ -39,34 +37,6 @@ def tune(
     if write and report["env"]:
         tuning.append_env(ROOT / ".env", report["env"])
         say(f"written to {ROOT / '.env'}")
-
-
-@train_app.command("reranker")
-def train_reranker(
-    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
-    folder: Annotated[Path, typer.Argument(help="Where the cross-encoder goes; RAG_RERANKER names it then.")],
-    layers: Annotated[int, typer.Option(min=1, max=12, help="Layers of the embedder that it keeps.")] = 2,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 30,
-    as_json: Json = False,
-) -> None:
-    """Train a small cross-encoder that re-orders passages."""
-    with leaf("training"):
-        from training import reranker
-    from settings import load_settings
-
-    with progress("Training", shown=not as_json, unit="steps") as on_progress:
-        report = reranker.train_reranker(
-            load_settings(),
-            questions,
-            folder,
-            layers=layers,
-            minutes=minutes,
-            on_progress=lambda done, total, loss: on_progress(done, total, done),
-        )
-    if as_json:
-        print_json(report)
-    else:
-        print_scores(report)
 
 
 def plan_training(header: "Header", run: dict[str, Any], sizes: tuple[int, ...], *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ import typer
 import capacity
 import evaluations
 import experiments
+import finetuning
 import whole
 from errors import RagError
 from options import Expect, Explain, Fields, Json, Languages, Since, Sources, Suffixes, Targets, Until, read_filter
@@ -49,7 +50,7 @@ index_app = typer.Typer(help="Mend the index.", no_args_is_help=True)
 app.add_typer(documents_app, name="documents")
 app.add_typer(index_app, name="index")
 app.add_typer(evaluations.evaluate_app, name="evaluate")
-app.add_typer(experiments.train_app, name="train")
+app.add_typer(finetuning.finetune_app, name="finetune")
 app.add_typer(capacity.models_app, name="models")
 
 

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     reranker: str = Field(
         "light",
         description="What re-orders the passages found. off: nothing. light: their words and neighbours, no model. "
-        "Or a cross-encoder, after light: a folder, such as one that `train reranker` made, or hub:OWNER/REPO.",
+        "Or a cross-encoder, after light: a folder, such as one that `finetune reranker` made, or hub:OWNER/REPO.",
     )
     rerank_candidates: int = Field(30, ge=1, le=200, description="Passages that the re-ranker reads.")
     rerank_ms: int = Field(

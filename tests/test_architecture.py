@@ -26,6 +26,7 @@ CORE = {
     "inventory",
     "evaluations",
     "experiments",
+    "finetuning",
     "whole",
     "options",
     "terminal",
@@ -124,6 +125,7 @@ MAY_IMPORT = {
     "tables": {"terminal", "chains"},
     "evaluations": {"evaluation", "options", "tables", "terminal", "settings", "errors"},
     "experiments": {"evaluations", "evaluation", "training", "inference", "options", "tables", "terminal", "settings"},
+    "finetuning": {"evaluations", "training", "options", "tables", "terminal", "settings"},
     "whole": {"evaluations", "surveys", "pipeline", "loaders", "options", "terminal", "settings"},
     "options": {"loaders"},
     "capacity": {
@@ -185,7 +187,7 @@ def test_only_main_and_what_it_prints_with_print_and_exit(path: Path) -> None:
     forbidden = {"print", "exit", "quit", "sys.exit", "os._exit", "input", "sys.stdout.write", "sys.stderr.write"}
     assert not forbidden & set(called(path))
     assert "rich" not in {module.partition(".")[0] for module in imported(path)}
-    commands = ("options.py", "capacity.py", "evaluations.py", "experiments.py", "whole.py")
+    commands = ("options.py", "capacity.py", "evaluations.py", "experiments.py", "finetuning.py", "whole.py")
     assert path.name in commands or "typer" not in {module.partition(".")[0] for module in imported(path)}
 
 
@@ -193,7 +195,7 @@ def test_settings_are_constructed_in_one_function() -> None:
     users = {str(f.relative_to(ROOT)) for f in FILES for call in called(f) if call in ("Settings", "settings.Settings")}
     assert users == {"settings.py"}
     loaders = {part(f) for f in FILES for call in called(f) if call.rpartition(".")[2] == "load_settings"}
-    assert loaders <= {"main", "capacity", "evaluations", "experiments", "whole"}
+    assert loaders <= {"main", "capacity", "evaluations", "experiments", "finetuning", "whole"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)

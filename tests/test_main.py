@@ -788,7 +788,7 @@ def test_without_the_leaf_evaluation_its_commands_name_the_missing_part(
 
 
 def test_without_the_leaf_training_its_command_names_the_missing_part(without_evaluation: Path) -> None:
-    done = run_copy(without_evaluation, "train", "reranker", "questions.jsonl", "folder")
+    done = run_copy(without_evaluation, "finetune", "reranker", "questions.jsonl", "folder")
     refused(Done(done.returncode, done.stdout, done.stderr), "training", "restore the folder training/")
 
 
