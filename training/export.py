@@ -15,7 +15,7 @@ from hashes import file_sha256, read_json
 from inference.adapters import BASE
 from inference.gguf_header import read_header
 from settings import ROOT, Settings
-from training.finished import REMEDY, method, read_changes, read_lora
+from training.finished import method, read_changes, read_lora
 
 if TYPE_CHECKING:
     import gguf
