@@ -125,7 +125,8 @@ def apart(some: Logits, others: Logits) -> float:
 
 
 def lora(**changed: Any) -> peft.LoraConfig:
-    return peft.LoraConfig(**{"r": 3, "lora_alpha": 7, "target_modules": LINEAR, "task_type": "CAUSAL_LM"} | changed)
+    options: Any = {"r": 3, "lora_alpha": 7, "target_modules": LINEAR, "task_type": "CAUSAL_LM"} | changed
+    return peft.LoraConfig(**options)
 
 
 def export(folder: Path, base: Path) -> Path:

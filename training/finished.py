@@ -55,7 +55,7 @@ def method(folder: Path) -> str:
 def read_lora(folder: Path, header: Header) -> LowRank:
     """Read the adapter that peft saved; raise ModelError where it is not the base's or is more than W + s · B A."""
     config = read_json(folder / "adapter_config.json")
-    rank, alpha, found = config.get("r"), config.get("lora_alpha"), _parts(folder, header)
+    rank, alpha, found = config.get("r", 0), config.get("lora_alpha", 0), _parts(folder, header)
     odd = [name for name in UNTOLD if config.get(name)]
     if config.get("init_lora_weights") not in AS_THEY_WERE:
         odd.append(f"init_lora_weights={config['init_lora_weights']}")
