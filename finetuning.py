@@ -21,7 +21,7 @@ from options import (
     VirtualTokens,
     Zero,
 )
-from tables import print_scores
+from tables import print_exported, print_scores
 from terminal import print_json, progress, say
 
 Method = Literal["full", "lora", "qlora", "ia3", "prefix", "prompt", "p-tuning"]
@@ -152,3 +152,26 @@ def sft(
 
 def _say_loss(done: int, total: int, loss: float, left: float) -> None:
     say(f"{done} of {total} updates, loss {loss:.3f}, {left / 60:.0f} min left")
+
+
+@finetune_app.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(help="What a training wrote: an adapter or weights, and training.json.")],
+    target: Annotated[Path, typer.Argument(help="The GGUF file to write.")],
+    merged: Annotated[bool, typer.Option("--merge", help="Whole weights for RAG_MODEL, not a LoRA adapter.")] = False,
+    kind: Annotated[Literal["f16", "f32", "q8_0"], typer.Option("--type", help="Type of its numbers.")] = "f16",
+    base: Annotated[str, typer.Option(help="The trained weights in another GGUF file, as RAG_MODEL has it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a finished training as a GGUF file that llama.cpp runs, and print the settings that use it."""
+    from settings import load_settings
+
+    if kind == "q8_0" and not merged:
+        raise typer.BadParameter("--type q8_0 goes with --merge: a LoRA's rows are shorter than a block")
+    with leaf("training"):
+        from training.export import export_adapter, locate_base, merge
+
+        report = (merge if merged else export_adapter)(
+            folder, target, locate_base(load_settings(), folder, base), kind=kind
+        )
+    (print_json if as_json else print_exported)(report)

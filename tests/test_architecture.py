@@ -240,6 +240,7 @@ def names(requirements: list[str]) -> set[str]:
 def test_every_import_is_a_declared_dependency() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     declared = names(PROJECT["project"]["dependencies"]) | names(extras["ocr"]) | names(extras["pq"])
+    declared |= names(extras["training"])
     providers = packages_distributions()
     undeclared = {}
     for path in FILES:
