@@ -1,25 +1,30 @@
 """Rows of graded answers come in; pairs of a better and a worse answer to the same prompt go out."""
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
+from langchain_core.messages import convert_to_openai_messages
+from langchain_core.runnables import RunnableLambda
 
-from chains.fences import build_fence
 from chains.post_filter import REFUSAL
-from chains.retrieval_qa import show_passages
+from chat_models import ChatModel
 from errors import EvaluationError, one_line
-from loaders.secret import read_secret
-from prompts import load_prompt
+from loaders.generations import open_store
+from pipeline import build_chain, open_index
+from searching import Search
 from settings import Settings
+from training.examples import Listener, style_to_train
 from training.rewards import holding, points
 
 MARGIN = 0.3  # points between the two answers of a pair
 GOOD = 0.5  # points from which an answer needs no reference in its place
-ROLES = {"system": "system", "human": "user", "ai": "assistant"}
+ROLES = {"system", "user", "assistant"}
 ROWS = "give what `evaluate answers --rows FILE` wrote"
 PAIRS = 'write one {"messages": [{"role", "content"}, …], "chosen": …, "rejected": …} a line'
 Row = dict[str, Any]  # a line of `evaluate answers --rows`
@@ -76,7 +81,7 @@ def read_answers(paths: Sequence[Path]) -> list[Row]:
 
 def pairs_from_rows(
     rows: Iterable[Row],
-    messages: Callable[[Row], Sequence[Message]],
+    messages: Callable[[Row], tuple[Message, ...]],
     *,
     margin: float = MARGIN,
     references: bool = False,
@@ -88,35 +93,50 @@ def pairs_from_rows(
     reference with the number of its passage is the best one, or the refusal.
     """
     asked: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
+    for row in (row for row in rows if row["contexts"]):  # without, no model was asked
         asked.setdefault((row["question"], *row["contexts"]), []).append(row)
     pairs = []
     for same in asked.values():
-        graded = {_said(row): _points(row) for row in same}
+        graded, prompt = {_said(row): _points(row) for row in same}, ()
         if references and max(graded.values()) < GOOD:
-            graded |= dict.fromkeys(_reference(same[0]), 1.0)
+            prompt = messages(same[0])
+            graded |= dict.fromkeys(_reference(same[0], prompt), 1.0)
         best = max(graded, key=lambda answer: graded[answer])
         worse = [answer for answer, found in graded.items() if graded[best] - found >= margin]
-        prompt = tuple(messages(same[0])) if worse else ()
+        prompt = prompt or (messages(same[0]) if worse else ())
         pairs += [Pair(prompt, best, answer) for answer in worse]
     return pairs
 
 
-def prompts_of(settings: Settings) -> Callable[[Row], list[Message]]:
-    """Return what makes of a row the messages that a model is asked with: prompts/answer.txt and the row's passages."""
-    prompt, fence = load_prompt("answer"), build_fence(read_secret(settings.store))
+@contextmanager
+def open_prompts(settings: Settings) -> Iterator[Callable[[Row], tuple[Message, ...]]]:
+    """Yield what makes of a row the messages with which the chain asks a model, the row's passages being found.
 
-    def messages(row: Row) -> list[Message]:
-        sections = [source["section"] for source in row.get("sources") or ()] or [""] * len(row["contexts"])
-        passages = [
-            Document(page_content=text, metadata={"section": section})
-            for text, section in zip(row["contexts"], sections, strict=False)
-        ]
-        context = show_passages(passages, fence=fence, datamark=settings.datamark)
-        rendered = prompt.format_messages(context=context, question=row["question"])
-        return [{"role": ROLES[message.type], "content": message.text} for message in rendered]
+    They fitted the model then; so nothing is counted.
+    """
+    given = {"answer_style": style_to_train(settings), "index": "exact", "least_evidence": 0.0, "rewrite": "rules"}
+    listener = Listener()
+    model = ChatModel(listener, settings.context_tokens, count_tokens=lambda messages: 0, is_small=True)
+    with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
+        settings = settings.model_copy(update=given | {"store": Path(directory)})
+        with open_store(settings.store, write=True, kind=settings.index):
+            pass  # an index without documents, by whose words no question is corrected
+        with open_index(settings) as index:
 
-    return messages
+            def messages(row: Row) -> tuple[Message, ...]:
+                passages = [_found(n, text) for n, text in enumerate(row["contexts"])]
+                search: Search = RunnableLambda(lambda queries: passages)
+                build_chain(settings, index, model, search=search).invoke({"question": row["question"], "history": []})
+                heard = convert_to_openai_messages(listener.heard.pop())
+                return tuple({"role": message["role"], "content": message["content"]} for message in heard)
+
+            yield messages
+
+
+def _found(n: int, text: str) -> Document:
+    place = {"source": str(n), "page": None, "line": 1, "section": "", "start": 0}
+    found = {"also_in": [], "chunks": [str(n)], "hit": (0, len(text)), "score": 1.0}
+    return Document(id=str(n), page_content=text, metadata=place | found)
 
 
 def _said(row: Row) -> str:
@@ -128,18 +148,19 @@ def _points(row: Row) -> float:
     return points(_said(row), references, holding(row["contexts"], references))
 
 
-def _reference(row: Row) -> list[str]:
-    """Return the right answer as it is to be given, if the passages hold it."""
+def _reference(row: Row, prompt: Sequence[Message]) -> list[str]:
+    """Return the right answer as it is to be given, if the model reads it; style brief shows it less than was found."""
     if not row["answerable"]:
         return [REFUSAL]
-    found = ((reference, holding(row["contexts"], [reference])) for reference in row["answers"])
+    read = prompt[-1]["content"]
+    found = ((each, holding(row["contexts"], [each])) for each in row["answers"] if holding([read], [each]))
     return [f"{reference} [{passages[0]}]" for reference, passages in found if passages][:1]
 
 
 def _pair(row: Row) -> Pair:
     messages = tuple({"role": str(each["role"]), "content": str(each["content"])} for each in row["messages"])
     chosen, rejected = (row[name] for name in ("chosen", "rejected"))
-    if not messages or messages[-1]["role"] != "user" or {each["role"] for each in messages} - set(ROLES.values()):
+    if not messages or messages[-1]["role"] != "user" or {each["role"] for each in messages} - ROLES:
         raise ValueError("its messages are not of system, user and assistant with the user's last")
     if not all(isinstance(each, str) and each.strip() for each in (chosen, rejected)):
         raise ValueError("chosen and rejected are not two texts")

@@ -12,6 +12,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,15 +61,12 @@ def train_preferences(
     after. Raise EvaluationError for unusable pairs or a target that is not empty, ModelError for a model that is not
     the adapter's.
     """
-    if run.method not in ("lora", "qlora")[: 1 if method == "reward" else 2]:
-        raise ModelError(run.method, f"{method} trains LoRA adapters", "Take lora")
-    if reward and method != "grpo":
-        raise ModelError(reward, f"{method} needs no reward model", "Name it with grpo")
+    _check(run, method, reward)
     every = read_pairs(pairs)
     beta, rate = BETAS[method] if beta is None else beta, rate or RATES[method]
-    facts = {"base": base or settings.model, "method": run.method, "preferences": method}
-    facts |= {"beta": beta, "rate": rate, "epochs": epochs, "seed": seed, **_described(run)}
-    facts |= {"pairs_sha256": file_sha256(pairs), "adapter_sha256": _sha256(adapter), "reward_sha256": _sha256(reward)}
+    facts = {"base": base or settings.model, "method": run.method, "preferences": method, **_described(run)}
+    facts |= {"beta": beta, "rate": rate, "epochs": epochs, "seed": seed, "pairs_sha256": file_sha256(pairs)}
+    facts |= {"adapter_sha256": _sha256(adapter), "reward_sha256": _sha256(reward)}
     _check_target(target, facts, resume=resume)
     loaded = _load(settings, base, run, (adapter, reward))
     facts["base_sha256"] = loaded.sha256
@@ -85,13 +83,20 @@ def train_preferences(
         (target / BEGUN).write_text(json.dumps(facts), encoding="utf-8")
         before, after = _train(teaching, course.folder)
     told = {"pairs": len(learnt), "kept_apart": len(kept), "too_long": len(every) - len(fitting)}
-    told |= {"steps": teaching.trainer.state.global_step}
-    for name, figure in after.items():
-        told |= {f"{name}_before": round(before[name], 4), f"{name}_after": round(figure, 4)}
+    told |= {"steps": teaching.trainer.state.global_step, **_compared(before, after)}
     first = next(iter(after))
     pays = after[first] > max(before[first], CHANCE.get(first, 0.0))
     _finish(target, teaching.model if pays else None, facts | told)
     return {"folder": str(target) if pays else "", **told, "pays": pays}
+
+
+def _check(run: Run, method: Method, reward: Path | None) -> None:
+    if missing := [name for name in ("peft", "trl") if not find_spec(name)]:
+        raise ModelError(", ".join(missing), "not installed", "Run: pip install -c constraints.txt -e .[training]")
+    if run.method != "lora" and (run.method != "qlora" or method == "reward"):
+        raise ModelError(run.method, f"{method} trains LoRA adapters", "Take lora")
+    if reward and method != "grpo":
+        raise ModelError(reward, f"{method} asks no reward model", "Name it with grpo")
 
 
 def held_back(pairs: Sequence[Pair], seed: int, *, of: Path) -> tuple[list[Pair], list[Pair]]:
@@ -139,8 +144,18 @@ def _train(teaching: Teaching, folder: Path) -> tuple[dict[str, float], dict[str
 
     teaching.trainer.remove_callback(PrinterCallback)
     before = teaching.measure()
-    teaching.trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
+    # what was interrupted while it was written has no state, which is written last
+    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    last = max(whole, key=lambda checkpoint: int(checkpoint.name.partition("-")[2]), default=None)
+    teaching.trainer.train(resume_from_checkpoint=last and str(last))
     return before, teaching.measure()
+
+
+def _compared(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    found = {}
+    for name, figure in after.items():
+        found |= {f"{name}_before": round(before[name], 4), f"{name}_after": round(figure, 4)}
+    return found
 
 
 def _described(run: Run) -> dict[str, Any]:
@@ -168,6 +183,9 @@ def _load(settings: Settings, base: str, run: Run, adapters: Sequence[Path | Non
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[run.precision]
     loaded = load_base(settings, base, dtype=dtype)
     for folder in filter(None, adapters):
+        kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
+        if kind != "LORA":
+            raise ModelError(folder, f"it is an adapter of the kind {kind}", "Name a LoRA adapter")
         made = folder / "training.json"
         known = json.loads(made.read_text(encoding="utf-8")).get("base_sha256", "") if made.is_file() else ""
         if known and known != loaded.sha256:
@@ -202,7 +220,10 @@ def _finish(target: Path, model: Any, facts: dict[str, Any]) -> None:
     if model is None:
         shutil.rmtree(target)
         return
-    model.peft_config["default"].base_model_name_or_path = facts["base"]  # not where it lies on this machine
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = facts["base"]  # not where it lies on this machine
+    targets = sorted(name.removesuffix("_proj") for name in config.target_modules)
+    facts |= {"rank": config.r, "targets": ",".join(targets)}  # those of the adapter that was gone on from
     model.save_pretrained(str(target), selected_adapters=["default"], save_embedding_layers=False)
     (target / "README.md").unlink()  # peft's form to fill in
     (target / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
