@@ -7,12 +7,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -26,11 +27,13 @@ from errors import EvaluationError, one_line
 from inference.gguf_header import read_header
 from ingestion import ingest
 from pipeline import build_chain, open_index
-from searching import Index, Search, build_search
+from searching import Index, build_search
 from settings import Settings
 from training.mining import DEPTH, Question, is_from
 
 Progress = Callable[[int, int, int], None]  # questions done, in all, examples made
+Keep = Callable[[Document], bool]
+Ask = Callable[[str, Keep | None], tuple[tuple[dict[str, str], ...], list[tuple[int, str]]]]
 REMEDY = 'write one {"messages": [{"role", "content"}, …], "completion": "…"} a line, as `finetune examples` does'
 
 
@@ -56,6 +59,26 @@ class Listener(BaseChatModel):
     def _generate(self, messages: list[BaseMessage], *rest: Any, **options: Any) -> ChatResult:
         self.heard.append(messages)
         return ChatResult(generations=[ChatGeneration(message=AIMessage(""))])
+
+
+class Remembered(Embeddings):
+    """An embedder that embeds a text once: the same sentences come up for many questions."""
+
+    def __init__(self, embeddings: Embeddings) -> None:
+        """Stand before another one."""
+        self.embeddings = embeddings
+        self.known: dict[str, list[float]] = {}
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return their vectors."""
+        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        if new:
+            self.known.update(zip(new, self.embeddings.embed_documents(new), strict=True))
+        return [self.known[text] for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return its vector."""
+        return self.embeddings.embed_query(text)
 
 
 def build_examples(
@@ -84,22 +107,23 @@ def build_examples(
             settings = settings.model_copy(update={"store": Path(store) / "store"})
             ingest(settings, [documents])
         index = stack.enter_context(open_index(settings))
+        index = replace(index, embeddings=Remembered(index.embeddings))
         listener = Listener()
         model = ChatModel(listener, settings.context_tokens, count_tokens, is_small=True)
-        ask = partial(_heard, settings, index, model, listener)
+        ask = _asker(settings, index, model, listener)
         made: list[Example] = []
-        away: list[Example] = []
         skipped: Counter[str] = Counter()
         for done, question in enumerate(questions, 1):
             found = list(_asked(ask, question))
             made += [each for at, each in enumerate(found) if each not in found[:at]]
             skipped.update({} if found else {"no answer in what the model reads, or it would not be asked": 1})
-            if question.answerable:
-                away += [each for each in [_refusal(ask, question)] if each]
             on_progress(done, len(questions), len(made))
-    draw = random.Random(seed)  # noqa: S311  (a sample, not a secret)
-    room = round(refusals * len(made) / (1 - refusals)) - sum(example.kind == "refusal" for example in made)
-    made += draw.sample(away, max(0, min(room, len(away))))
+        draw = random.Random(seed)  # noqa: S311  (a sample, not a secret)
+        answers = sum(example.kind == "answer" for example in made)
+        room = round(refusals * answers / (1 - refusals)) - (len(made) - answers)
+        answerable = [question for question in questions if question.answerable]
+        away = filter(None, (_refusal(ask, each) for each in draw.sample(answerable, len(answerable))))
+        made += islice(away, max(0, room))
     draw.shuffle(made)
     return made, dict(skipped)
 
@@ -111,7 +135,7 @@ def style_to_train(settings: Settings) -> str:
     return "brief" if read_header(locate(settings)).parameters < SMALL_MODEL else "write"
 
 
-def _asked(ask: Callable[..., Any], question: Question) -> Iterator[Example]:
+def _asked(ask: Ask, question: Question) -> Iterator[Example]:
     """Yield what is asked with all documents, and with the question's own alone."""
     for keep in (None, lambda passage: is_from(passage, question.documents)):
         messages, shown = ask(question.text, keep)
@@ -121,7 +145,7 @@ def _asked(ask: Callable[..., Any], question: Question) -> Iterator[Example]:
             yield Example(question.text, "answer", messages, found)
 
 
-def _refusal(ask: Callable[..., Any], question: Question) -> Example | None:
+def _refusal(ask: Ask, question: Question) -> Example | None:
     """Return the question without the documents that answer it, unless what is read holds the answer all the same."""
     messages, shown = ask(question.text, lambda passage: not is_from(passage, question.documents))
     if not messages or _completion(question.answers, shown):
@@ -129,34 +153,32 @@ def _refusal(ask: Callable[..., Any], question: Question) -> Example | None:
     return Example(question.text, "refusal", messages, REFUSAL)
 
 
-def _heard(
-    settings: Settings,
-    index: Index,
-    model: ChatModel,
-    listener: Listener,
-    question: str,
-    keep: Callable[[Document], bool] | None,
-) -> tuple[tuple[dict[str, str], ...], list[tuple[int, str]]]:
-    """Return the messages that the chain gives the model, none where it is not asked, and the numbered texts in them.
+def _asker(settings: Settings, index: Index, model: ChatModel, listener: Listener) -> Ask:
+    """Return what asks the chain: a question, and which passages there are → messages, and the numbered texts in them.
 
-    keep: which passages there are; then the model is asked whatever they are worth.
+    No messages mean that the model is not asked. Where passages are chosen, it is asked whatever they are worth.
     """
-    search: Search | None = None
-    if keep:
-        settings = settings.model_copy(update={"least_evidence": 0.0})
-        search = build_search(settings, index, limit=DEPTH) | RunnableLambda(
-            lambda passages: [passage for passage in passages if keep(passage)][: settings.top_k]
-        )
-    listener.heard.clear()
-    state = build_chain(settings, index, model, search=search).invoke({"question": question, "history": []})
-    if not listener.heard:
-        return (), []
-    passages = state["source_documents"]
-    shown = [(n, passage.page_content) for n, passage in enumerate(passages, 1)]
-    if settings.answer_style == "brief":
-        shown = [(n + 1, sentence.text) for n, sentence in sentences_to_read(passages)]
-    messages = convert_to_openai_messages(listener.heard[-1])
-    return tuple({"role": m["role"], "content": m["content"]} for m in messages), shown
+    keep: list[Keep] = []
+    chosen = build_search(settings, index, limit=DEPTH) | RunnableLambda(
+        lambda passages: list(filter(keep[-1], passages))[: settings.top_k]
+    )
+    whole = build_chain(settings, index, model)
+    part = build_chain(settings.model_copy(update={"least_evidence": 0.0}), index, model, search=chosen)
+
+    def ask(question: str, wanted: Keep | None) -> tuple[tuple[dict[str, str], ...], list[tuple[int, str]]]:
+        listener.heard.clear()
+        keep[:] = filter(None, [wanted])
+        state = (part if wanted else whole).invoke({"question": question, "history": []})
+        if not listener.heard:
+            return (), []
+        passages = state["source_documents"]
+        shown = [(n, passage.page_content) for n, passage in enumerate(passages, 1)]
+        if settings.answer_style == "brief":
+            shown = [(n + 1, sentence.text) for n, sentence in sentences_to_read(passages)]
+        messages = convert_to_openai_messages(listener.heard[-1])
+        return tuple({"role": m["role"], "content": m["content"]} for m in messages), shown
+
+    return ask
 
 
 def _completion(answers: Sequence[str], shown: Sequence[tuple[int, str]]) -> str:

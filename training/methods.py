@@ -69,10 +69,7 @@ def _quantise(model: Any, dtype: "torch.dtype") -> None:
     import torch
 
     try:
-        with warnings.catch_warnings():
-            # bitsandbytes 0.50 imports what PyTorch 2.13 gives up
-            warnings.filterwarnings("ignore", ".torch.jit.script_method. is deprecated", DeprecationWarning)
-            import bitsandbytes
+        import bitsandbytes
     except ImportError as error:
         reason = f"it needs bitsandbytes ({one_line(error)})"
         raise ModelError("qlora", reason, "Install the extra training, or train with lora") from None
