@@ -120,6 +120,7 @@ MAY_IMPORT = {
         "chains",
         "settings",
         "errors",
+        "words",
     },
     "terminal": {"chains", "loaders", "surveys"},
     "tables": {"terminal", "chains"},
