@@ -1,7 +1,7 @@
 """The commands that teach: questions and answers come in; adapters, weights and their measured gain go out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,3 +39,41 @@ def reranker(
         print_json(report)
     else:
         print_scores(report)
+
+
+@finetune_app.command("embedder")
+def embedder(
+    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
+    folder: Annotated[Path, typer.Argument(help="Where the embedder goes; RAG_EMBEDDER names it then.")],
+    layers: Annotated[int, typer.Option(min=0, help="Train the last so many layers; 0: all.")] = 0,
+    rank: Annotated[int, typer.Option(min=0, help="Train LoRA of this rank in them, not their weights.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each question is seen.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the embedder on your own questions; kept only if questions held back gain by it."""
+    with leaf("training"):
+        from training.embedder import train_embedder
+    from settings import load_settings
+
+    way: Any = {"layers": layers, "rank": rank, "epochs": epochs, "minutes": minutes}
+    with progress("Training", shown=not as_json, unit="steps") as shown:
+        report = train_embedder(
+            load_settings(), questions, folder, **way, on_progress=lambda done, total, loss: shown(done, total, done)
+        )
+    (print_json if as_json else print_scores)(report)
+
+
+@finetune_app.command("query-adapter")
+def query_adapter(
+    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
+    file: Annotated[Path, typer.Argument(help="Where the adapter goes; RAG_QUERY_ADAPTER names it then.")],
+    as_json: Json = False,
+) -> None:
+    """Fit a matrix for the vectors of queries, in seconds; kept only if questions held back gain by it."""
+    with leaf("training"):
+        from training.query_adapter import train_query_adapter
+    from settings import load_settings
+
+    report = train_query_adapter(load_settings(), questions, file)
+    (print_json if as_json else print_scores)(report)
