@@ -1,4 +1,4 @@
-"""What the search learns from questions: the algebra exact, a gain kept and used, and nothing left where there is none."""
+"""What the search learns from questions: the algebra exact, a gain kept and used, nothing written without one."""
 
 import json
 import random
@@ -24,9 +24,12 @@ from training.gain import CHUNKS, Judged, compare, interval, score, split
 from training.mining import Group, Question
 from training.query_adapter import solve, train_query_adapter
 
-THINGS = """kettle lamp tractor piano ladder bridge compass violin anchor barrel clock hammer saddle mirror carpet candle
-bucket helmet basket trumpet wagon statue bench fountain engine suitcase umbrella blanket telescope shovel whistle
-cradle lantern wheel drum""".split()
+THINGS = (
+    *("kettle", "lamp", "tractor", "piano", "ladder", "bridge", "compass", "violin", "anchor", "barrel", "clock"),
+    *("hammer", "saddle", "mirror", "carpet", "candle", "bucket", "helmet", "basket", "trumpet", "wagon", "statue"),
+    *("bench", "fountain", "engine", "suitcase", "umbrella", "blanket", "telescope", "shovel", "whistle", "cradle"),
+    *("lantern", "wheel", "drum"),
+)
 
 
 def vectors(count: int, size: int) -> np.ndarray:
@@ -61,7 +64,6 @@ def test_questions_that_share_a_document_are_not_parted() -> None:
     asked = [question(str(n), f"{n // 2}.md", f"{n // 4}.txt") for n in range(60)]
     parts = split(asked)
     assert sorted(at for part in parts for at in part) == list(range(60))
-    assert all(len({at // 4 for at in part} & {at // 4 for at in other}) == 0 for part in parts for other in parts[:0])
     where = {at: n for n, part in enumerate(parts) for at in part}
     assert all(where[at] == where[at - at % 4] for at in range(60))
     assert sorted(map(len, parts)) == [12] * 5

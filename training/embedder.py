@@ -58,8 +58,8 @@ def train_embedder(
         held, *others = split([each.question for each in judged])
         search = build_search(settings.model_copy(update=PLAIN), index, limit=DEPTH)
         groups = mine(search, [judged[at].question for part in others for at in part], form=searchable)
-        check_enough(groups, questions)
         kept = [judged[at] for at in held]
+        check_enough([*groups, *kept], questions)
         way: Any = {"layers": layers, "rank": rank, "epochs": epochs, "minutes": minutes}
         prompts = (settings.query_prompt, settings.passage_prompt)
         loss = tune(groups, embedder_folder(settings), draft.path, prompts=prompts, **way, on_progress=on_progress)

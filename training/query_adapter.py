@@ -6,7 +6,7 @@ better (benchmarks/training.md) and leaves cosines nearly as high as they were, 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from settings import Settings
 from training.gain import RANKS, Judged, compare, judge, measure, score, split
 from training.mining import read_questions
 
-STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)  # of the pull towards no change; a query's vector has length 1
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the pull towards no change; a query has length 1
 NEAREST = 10  # right chunks of a question, and wrong ones, that its vector is moved between
 
 
@@ -38,43 +38,63 @@ def train_query_adapter(settings: Settings, questions: Path, target: Path) -> di
     plain = settings.model_copy(update={"query_adapter": ""})
     with open_index(plain) as index:
         judged = judge(index.store, read_questions(questions), questions)
+        vectors = np.array([index.embed(each.text) for each in judged], dtype=np.float32)
+        targets = np.array([_target(index, each, vector) for each, vector in zip(judged, vectors, strict=True)])
+        lessons = Lessons(index, judged, vectors, targets)
         before = measure(plain, index, judged)
         after = {name: np.empty_like(scores) for name, scores in before.items()}
-        for part in split([each.question for each in judged]):
-            learned = learn(index, [each for at, each in enumerate(judged) if at not in set(part)])[0]
-            adapted = measure(plain, replace(index, adapt=partial(multiplied, learned)), [judged[at] for at in part])
-            for name, scores in adapted.items():
+        for part in lessons.parts():
+            matrix = lessons.without(part).learn()[0]
+            aimed = replace(index, adapt=partial(multiplied, matrix))
+            for name, scores in measure(plain, aimed, [judged[at] for at in part]).items():
                 after[name][part] = scores
         report = {"questions": len(judged)} | compare(before, after)
         if report["pays"]:
-            matrix, strength = learn(index, judged)
+            matrix, strength = lessons.learn()
             about = {"questions_sha256": file_sha256(questions), "strength": str(strength)}
             save_query_adapter(target, matrix, embedder_identity(plain), about)
             report |= {"strength": strength, "file": str(target)}
     return report
 
 
-def learn(index: Index, judged: Sequence[Judged]) -> tuple[np.ndarray, float]:
-    """Return the matrix for these questions, and its strength: the one by which their held-back fifths fare best."""
-    vectors = np.array([index.embed(each.text) for each in judged], dtype=np.float32)
-    targets = np.array([_target(index, each, vector) for each, vector in zip(judged, vectors, strict=True)])
-    parts = split([each.question for each in judged])
+@dataclass(frozen=True)
+class Lessons:
+    """Questions over an index, their vectors and where these should be, a row for each."""
 
-    def fares(strength: float) -> float:
-        gained = 0.0
-        for part in parts:
-            rest = np.setdiff1d(np.arange(len(judged)), part)
-            turned = vectors[part] @ solve(vectors[rest], targets[rest], strength).T
-            by_text = {judged[at].text: vector.tolist() for at, vector in zip(part, turned, strict=True)}
-            found = score(
-                lambda text: [id_ for id_, _ in index.store.dense(by_text[text], RANKS)],  # noqa: B023  (used at once)
-                [judged[at] for at in part],
-            )
-            gained += float(found[:, 0].sum())
-        return gained
+    index: Index
+    judged: Sequence[Judged]
+    vectors: np.ndarray
+    targets: np.ndarray
 
-    strength = max(STRENGTHS, key=fares)
-    return solve(vectors, targets, strength), strength
+    def parts(self) -> list[list[int]]:
+        """Return the rows in fifths, no document in two."""
+        return split([each.question for each in self.judged])
+
+    def without(self, part: Sequence[int]) -> "Lessons":
+        """Leave out a fifth."""
+        rest = np.setdiff1d(np.arange(len(self.judged)), part)
+        return Lessons(self.index, [self.judged[at] for at in rest], self.vectors[rest], self.targets[rest])
+
+    def learn(self) -> tuple[np.ndarray, float]:
+        """Return the matrix, and its strength: the one by which each fifth fares best with a matrix of the others."""
+        parts = self.parts()
+        others = [self.without(part) for part in parts]
+
+        def fares(strength: float) -> float:
+            matrices = [solve(other.vectors, other.targets, strength) for other in others]
+            return sum(self._gain(part, matrix) for part, matrix in zip(parts, matrices, strict=True))
+
+        strength = max(STRENGTHS, key=fares)
+        return solve(self.vectors, self.targets, strength), strength
+
+    def _gain(self, part: Sequence[int], matrix: np.ndarray) -> float:
+        """Return the sum of nDCG@10 by the dense leg over a part of the questions."""
+        aimed = {self.judged[at].text: multiplied(matrix, self.vectors[at]) for at in part}
+
+        def find(text: str) -> list[str]:
+            return [id_ for id_, _ in self.index.store.dense(aimed[text], RANKS)]
+
+        return float(score(find, [self.judged[at] for at in part])[:, 0].sum())
 
 
 def _target(index: Index, judged: Judged, vector: np.ndarray) -> np.ndarray:
@@ -93,9 +113,12 @@ def solve(queries: np.ndarray, targets: np.ndarray, strength: float) -> np.ndarr
     """Return the A that minimises Σ |A qᵢ − tᵢ|² + strength · |A − I|² (Frobenius norm); queries and targets in rows.
 
     With B = A − I and D = T − Q that is ridge regression of D on Q: the gradient 2 (B Qᵀ − Dᵀ) Q + 2 · strength · B
-    is zero at B = Dᵀ Q (QᵀQ + strength · I)⁻¹. Of strength without end A is I; of none, with queries that span the
-    space, A is the map from queries to targets if there is one.
+    is zero at B = Dᵀ Q (QᵀQ + strength · I)⁻¹ = Dᵀ (Q Qᵀ + strength · I)⁻¹ Q, of which the smaller system is solved.
     """
     q, d = queries.astype(np.float64), (targets - queries).astype(np.float64)
-    identity = np.eye(q.shape[1])
-    return np.asarray(identity + np.linalg.solve(q.T @ q + strength * identity, q.T @ d).T, dtype=np.float32)
+    count, size = q.shape
+    if count < size:
+        change = d.T @ np.linalg.solve(q @ q.T + strength * np.eye(count), q)
+    else:
+        change = np.linalg.solve(q.T @ q + strength * np.eye(size), q.T @ d).T
+    return np.asarray(np.eye(size) + change, dtype=np.float32)
