@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from chains.evidence import best_passage, best_sentence
+from chains.evidence import READ, best_passage, best_sentence
 from chains.explain import LEGS, Expected, Explanation, Place, Recorder, explain_run, lost_at, places
 from chains.queries import Query
 from loaders.catalog import SourceState, batches
@@ -142,7 +142,7 @@ def _why(asked: Asked, seen: Recorder, ids: Collection[str], lost: str, at: Mapp
         best = best_sentence(seen.passages[best_passage(seen.passages)]).score
         return f"passage {at['fit'].rank}, but the best sentence of all scores {best:.2f}: the model was not asked"
     if lost == "read":
-        return f"passage {at['fit'].rank}, but the model reads one sentence only, the best of all passages"
+        return f"passage {at['fit'].rank}, but the model reads the {READ} likeliest sentences of all passages only"
     if not lost:
         return f"it is passage {at[seen.final].rank}"
     order = " → ".join(str(place.rank) for stage, place in at.items() if stage not in LEGS)

@@ -53,7 +53,9 @@ Batch = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: sequence
 Length = Annotated[int, typer.Option(min=2, max=1 << 24, help="Training: tokens of a sequence.")]
 Accumulate = Annotated[int, typer.Option(min=1, max=1 << 20, help="Training: passes before an update.")]
 Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Training: keep the layers' inputs alone.")]
-Precision = Annotated[Literal["fp32", "bf16"], typer.Option(help="Training: bf16 has fp32 weights for the update.")]
+Precision = Annotated[
+    Literal["fp32", "bf16", "fp16"], typer.Option(help="Training: bf16 and fp16 have fp32 weights for the update.")
+]
 Optimiser = Annotated[Literal["adamw", "adamw-8bit"], typer.Option(help="Training: moments in 32 or 8 bits.")]
 Gpus = Annotated[int, typer.Option(min=0, max=1 << 20, help="Training: how many GPUs. 0: those of --vram, or here.")]
 Zero = Annotated[int, typer.Option(min=0, max=3, help="Training: stage of ZeRO; 0: every GPU holds everything.")]

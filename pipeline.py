@@ -18,7 +18,7 @@ from langchain_core.runnables import Runnable, RunnablePassthrough
 
 import models
 from chains.corrections import correct, load_corrections
-from chains.evidence import show_best_sentence
+from chains.evidence import show_sentences
 from chains.fences import build_fence
 from chains.groundedness import Entails, entailment, support
 from chains.post_filter import check
@@ -166,7 +166,7 @@ def build_chain(
         prompt_tokens=model.context_tokens - settings.max_answer_tokens,
         count_tokens=model.count_tokens,
         search_key="queries",
-        show=show_best_sentence if brief else None,
+        show=show_sentences if brief else None,
         fence=build_fence(read_secret(settings.store)),
         datamark=settings.datamark,
         is_hopeless=partial(lacks_evidence, least_evidence=settings.least_evidence),
@@ -183,7 +183,7 @@ def _join(settings: Settings, index: Index, qa: Chain, llm: BaseChatModel | None
             check,
             least_evidence=settings.least_evidence,
             least_support=settings.least_support,
-            read_best_only=style == "brief",
+            brief=style == "brief",
             support=partial(support, entails=_entails(settings)),
         ),
         correct=partial(correct, rules=rules),

@@ -22,7 +22,7 @@ from typing import Any
 
 import models
 import pipeline
-from chains.evidence import show_best_sentence
+from chains.evidence import show_sentences
 from chains.retrieval_qa import show_passages
 from inference import repetition
 from inference.chat_model import LlamaCppChat, load_chat_model
@@ -124,7 +124,7 @@ def try_samplers(llm: LlamaCppChat, questions: Sequence[dict[str, Any]], reads: 
         for row in questions:
             queries = rewriter.invoke({"question": row["question"], "history": []})
             asked.append((row, evidence.invoke(queries)))
-    shows = {"brief": show_best_sentence, "answer": partial(show_passages, fence=lambda text: "0f1e2d3c")}
+    shows = {"brief": show_sentences, "answer": partial(show_passages, fence=lambda text: "0f1e2d3c")}
     print("| reads | sampler | n | loops | to the limit | of the best sentence's word pairs | holds |")
     print("|---|---|---|---|---|---|---|")
     for style in reads:
@@ -134,7 +134,7 @@ def try_samplers(llm: LlamaCppChat, questions: Sequence[dict[str, Any]], reads: 
             jobs = [
                 (
                     row,
-                    show_best_sentence(found),
+                    show_sentences(found),
                     llm.render_prompt(ask(context=shows[style](found), question=row["question"])),
                 )
                 for row, found in asked

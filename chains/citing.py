@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from chains.answers import Citation, Source
 from chains.evidence import Sentence, best_sentences
 from chains.facts import is_negated, names, numbers, unheld
-from words import content_words
+from words import content_words, words
 
 # Of two sentences quoted from one passage (xquad en, 612 questions), a citation of each holds the reference answer in
 # 63 % of cases, one of the stretch that they span in 87 %, its mean length going from 180 to some 290 characters.
@@ -74,6 +74,13 @@ def spans(passages: Sequence[Document]) -> Iterator[Span]:
         sentences = passage.metadata["sentences"]
         yield from (span_of(n, passage, sentence) for sentence in sentences)
         yield from (span_of(n, passage, one, two) for one, two in pairwise(sentences))
+
+
+def verbatim(statement: str, found: Sequence[Span], marked: frozenset[int] = frozenset()) -> list[Span]:
+    """Return the first span that holds a statement word for word, of those in `marked` if one does, else none."""
+    said = f" {' '.join(words(statement))} "
+    held = [span for span in found if said.strip() and said in f" {' '.join(words(span.text))} "]
+    return [span for span in held if span.n in marked][:1] or held[:1]
 
 
 def supporting(

@@ -16,6 +16,9 @@ from sentences import sentence_spans
 # the answer in 80, 72 and 75 % of cases, two in 92, 84 and 86 %; with this rule it is 90, 82 and 85 %, and a quote has
 # 1.4 to 1.5 sentences (benchmarks/sentence_ranking.py).
 SECOND = 1 / 3
+# Sentences that style brief reads. Of 153 questions of XQuAD en, the best one holds the answer in 79 % of cases, two in
+# 94 %, three in 95 % and six in 96 %, at 29, 56, 83 and 162 words.
+READ = 3
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,15 @@ def best_sentences(passages: Sequence[Document]) -> list[tuple[int, Sentence]]:
     return sorted(ranked, key=lambda each: each[1].start) if first == second else ranked
 
 
-def show_best_sentence(passages: Sequence[Document]) -> str:
-    """Return the best sentence of all, as a small model reads it; empty where there are no passages."""
-    return best_sentence(passages[best_passage(passages)]).text if passages else ""
+def sentences_to_read(passages: Sequence[Document]) -> list[tuple[int, Sentence]]:
+    """Return the READ likeliest sentences of all passages, the best first, each with the index of its passage."""
+    found = [(n, sentence) for n, passage in enumerate(passages) for sentence in passage.metadata["sentences"]]
+    return sorted(found, key=lambda each: -each[1].score)[:READ]
+
+
+def show_sentences(passages: Sequence[Document]) -> str:
+    """Return these, a line each behind their passage's number, as a small model reads them."""
+    return "\n".join(f"[{n + 1}] {' '.join(sentence.text.split())}" for n, sentence in sentences_to_read(passages))
 
 
 def best_passage(passages: Sequence[Document]) -> int:

@@ -156,7 +156,8 @@ def how_read(seen: Recorder, ids: Collection[str]) -> str:
         if not chunks_of(passage).isdisjoint(ids):
             if any(as_quoted(passage.page_content, datamark=mark) in seen.prompt for mark in (False, True)):
                 return "whole"
-            return "sentence" if as_quoted(best_sentence(passage).text) in seen.prompt else ""
+            sentence = " ".join(as_quoted(best_sentence(passage).text).split())
+            return "sentence" if sentence in " ".join(seen.prompt.split()) else ""
     return ""
 
 

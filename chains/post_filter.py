@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from langchain_core.documents import Document
 
 from chains.answers import Statement
-from chains.citing import best_quotes, span_of, spans, supporting
-from chains.evidence import best_passage, best_sentence
+from chains.citing import best_quotes, span_of, spans, supporting, verbatim
+from chains.evidence import sentences_to_read
 from chains.facts import is_negated, names, numbers
 from chains.groundedness import support as groundedness
 from chains.sanitising import CITATION, as_shown
@@ -25,13 +25,6 @@ ROW = re.compile(r"[^\n:]{1,40}: ")  # a table's row begins with a "Column: valu
 FIELD = re.compile(r"\n(?=[^\n:]{1,40}: )")
 MOST_SENTENCES, MOST_CHARACTERS = 12, 4000  # of an answer; a first sentence is never too long
 ALIKE = 0.8  # share of the words of two sentences, of which the second says nothing new
-AMOUNT = re.compile(
-    r"\b(?:when|how (?:many|much|long|old|far|often|large|big|fast)|(?:what|which) (?:year|date|time))\b", re.I
-)
-NUMBER_WORDS = content_words(
-    "one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty hundred thousand"
-    " million"
-)
 MARK_AFTER = re.compile(r"([.!?。！？]+)\s*((?:\[\d+(?:\s*[,;]\s*\d+)*\]\s*)+)")
 
 Support = Callable[..., float]  # a claim, sentences, given=question → how far they support it
@@ -58,40 +51,42 @@ def check(
     *,
     least_evidence: float,
     least_support: float,
-    read_best_only: bool = False,
+    brief: bool = False,
     support: Support = groundedness,
 ) -> Checked:
     """Return what can be kept of the draft; the passages carry their scored sentences (chains/evidence.py).
 
     Where the passages are less sufficient than `least_evidence`, the answer is not there. A sentence of the draft stays
     when a sentence of a passage, or two neighbours, hold all its names, numbers and negations, and the passage
-    supports it by `least_support`; with `read_best_only`, when the best sentence, all that the model saw, holds all
-    its words. It is cited to those that do, whatever the model wrote. What the question says supports nothing. What
-    repeats an earlier sentence and an unfinished last one go. Where nothing stays, the best sentence is quoted, unless
-    the draft denied something: what passages don't say is not known to be false.
+    supports it by `least_support`; with `brief`, when one of the sentences that the model saw holds it word for word,
+    or all its words. It is cited to those that do, whatever the model wrote. What the question says supports nothing
+    but what a sentence says too. What repeats an earlier sentence and an unfinished last one go. Where nothing stays,
+    the best sentence is quoted, unless the draft denied something: what passages don't say is not known to be false.
     """
     if lacks_evidence(question, passages, least_evidence=least_evidence):
         return REFUSED
     if REFUSING.search(draft) and len(draft) < 2 * len(REFUSAL):
         return REFUSED
-    best = best_passage(passages)
     texts = [passage.page_content for passage in passages]
-    read = [span_of(best + 1, passages[best], best_sentence(passages[best]))] if read_best_only else [*spans(passages)]
+    read = [*spans(passages)]
+    if brief:
+        read = [span_of(n + 1, passages[n], sentence) for n, sentence in sentences_to_read(passages)]
     # which value belongs to which column is more than a bag of words can check, so a table's row is always quoted
-    is_row = read_best_only and _is_row(read[0].text)
-    asked_amount = read_best_only and AMOUNT.search(question)
+    is_row = brief and _is_row(read[0].text)
     statements: list[Statement] = []
     denied = False
     for sentence in [] if is_row else whole_sentences(as_shown(draft, texts)):
         text = CITATION.sub("", sentence).strip()
         if not content_words(text) or any(_repeats(text, statement.text) for statement in statements):
             continue
-        # asked for a number or a time, and left one out: three months before the end of a quarter
-        is_whole = not asked_amount or _amounts(read[0].text) <= _amounts(text)
-        found = supporting(text, question, read, marked=_marks(sentence), least=float(read_best_only))
+        marked = _marks(sentence)
+        found = (brief and verbatim(text, read, marked)) or supporting(
+            text, question, read, marked=marked, least=float(brief)
+        )
         held = max((support(text, _sentences(span.passage), given=question) for span in found), default=0.0)
-        if is_whole and found and (read_best_only or held >= least_support):
-            statements.append(Statement(text, round(held, 4), tuple(span.citation() for span in found)))
+        if found and (brief or held >= least_support):
+            held = 1.0 if brief else round(held, 4)
+            statements.append(Statement(text, held, tuple(span.citation() for span in found)))
         else:
             denied |= is_negated(text)
     if denied and not statements:
@@ -125,10 +120,6 @@ def whole_sentences(text: str) -> list[str]:
 def _marks(sentence: str) -> frozenset[int]:
     """Return the numbers that a sentence of the draft cites."""
     return frozenset(int(n) for marks in CITATION.findall(sentence) for n in re.findall(r"\d{1,4}", marks))
-
-
-def _amounts(text: str) -> set[str]:
-    return {word for word in content_words(text) if word[0].isdigit() or word in NUMBER_WORDS}
 
 
 def _repeats(text: str, earlier: str) -> bool:

@@ -13,7 +13,7 @@ from chains.evidence import (
     best_sentence,
     best_sentences,
     build_highlighter,
-    show_best_sentence,
+    show_sentences,
 )
 from words import content_words
 
@@ -121,8 +121,8 @@ def test_the_share_of_the_odds_decides() -> None:
 
 
 def test_no_passages_show_nothing() -> None:
-    assert show_best_sentence([]) == ""
-    assert show_best_sentence(scored([0.1], [0.2])) == "1.0"
+    assert show_sentences([]) == ""
+    assert show_sentences(scored([0.1], [0.2])) == "1.0"
 
 
 def test_files_without_lines_have_none(fake_embeddings: Embeddings) -> None:

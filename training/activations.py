@@ -7,7 +7,7 @@ attention, which keeps one logarithm a head instead of the a·s scores; tests/te
 
 from dataclasses import dataclass
 
-ELEMENT = {"fp32": 4, "bf16": 2}  # bytes
+ELEMENT = {"fp32": 4, "bf16": 2, "fp16": 2}  # bytes
 INPUTS = {"q": "attention", "k": "attention", "v": "attention", "gate": "feed-forward", "up": "feed-forward"}
 LINEAR = ("q", "k", "v", "o", "gate", "up", "down")
 SOFT = ("prompt", "p-tuning")  # whose vectors make the sequence longer

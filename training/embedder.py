@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ def train_embedder(
     folder. Raise EvaluationError for unusable or too few questions, and for a target that is not empty.
     """
     refuse_full(target)
+    if rank and not find_spec("peft"):
+        raise ModelError("--rank", "peft is not installed", "run: pip install -c constraints.txt -e '.[training]'")
     settings = settings.model_copy(update={"query_adapter": ""})  # it belongs to the embedder of now
     identity = embedder_identity(settings)
     with open_index(settings) as index, draft_of(target) as draft:
@@ -91,7 +94,7 @@ def reembedded(store: Store, embeddings: Embeddings, directory: Path, kind: str)
             rows = [(v.tobytes(), keys[str(each.id)]) for v, each in zip(vectors, chunks, strict=True)]
             copy.executemany("UPDATE vectors SET vector = ? WHERE key = ?", rows)
         copy.commit()
-    other = Store(directory, kind=kind, rebuild=True)
+    other = Store(directory, kind=kind)  # whose index is not there yet, so that it is filled
     try:
         yield other
     finally:
@@ -121,6 +124,7 @@ def tune(
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.util import batch_to_device
 
     torch.manual_seed(seed)
     model = SentenceTransformer(str(encoder), local_files_only=True)
@@ -136,7 +140,7 @@ def tune(
             [prompts[1] + group.passages[0] for group in step],
             [prompts[1] + draw.choice(group.passages[1:]) for group in step],
         )
-        features = [{k: v.to(model.device) for k, v in model.preprocess(list(column)).items()} for column in texts]
+        features = [batch_to_device(model.preprocess(list(column)), model.device) for column in texts]
         found: torch.Tensor = loss_of(features, None)
         return found
 
@@ -167,9 +171,10 @@ def _free(model: Any, layers: int, rank: int) -> Any:
     """Freeze all but the last layers, or but LoRA in them; return what is to be done when they are trained."""
     import torch
 
-    stacks = [(name, part) for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList)]
+    body = model[0].auto_model
+    stacks = [(name, part) for name, part in body.named_modules() if isinstance(part, torch.nn.ModuleList)]
     if not stacks:
-        raise ModelError(type(model[0].auto_model).__name__, "no list of layers in it", "train another embedder")
+        raise ModelError(type(body).__name__, "no list of layers in it", "train another embedder")
     name, stack = max(stacks, key=lambda each: len(each[1]))
     chosen = range(len(stack))[-layers:]
     model.requires_grad_(False)
@@ -179,11 +184,8 @@ def _free(model: Any, layers: int, rank: int) -> Any:
         return lambda: None
     import peft
 
-    inside = [path for path, part in model[0].auto_model.named_modules() if isinstance(part, torch.nn.Linear)]
-    layer = name.rpartition("auto_model.")[2] or name
-    wanted = tuple(f"{layer}.{at}." for at in chosen)
-    targets = [path for path in inside if path.startswith(wanted)]
-    lora = peft.get_peft_model(
-        model[0].auto_model, peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
-    )
-    return lora.merge_and_unload
+    inside = tuple(f"{name}.{at}." for at in chosen)
+    linear = [path for path, part in body.named_modules() if isinstance(part, torch.nn.Linear)]
+    targets = [path for path in linear if path.startswith(inside)]
+    config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
+    return peft.get_peft_model(body, config).merge_and_unload

@@ -125,10 +125,10 @@ def compare(before: Scores, after: Scores) -> dict[str, Any]:
     "pays": whether the whole search gained beyond noise, its interval lying above 0.
     """
     report: dict[str, Any] = {}
-    for name in before:
+    gained = {name: interval(after[name][:, 0] - before[name][:, 0]) for name in before}
+    for name, (low, high) in gained.items():
         for at, measure_ in enumerate(MEASURES):
             report[f"{name}_{measure_}_before"] = round(float(before[name][:, at].mean()), 4)
             report[f"{name}_{measure_}_after"] = round(float(after[name][:, at].mean()), 4)
-        low, high = interval(after[name][:, 0] - before[name][:, 0])
         report[f"{name}_gain_95"] = [round(low, 4), round(high, 4)]
-    return report | {"pays": low > 1e-12}  # the last is the whole search
+    return report | {"pays": gained["search"][0] > 1e-12}

@@ -76,7 +76,7 @@ def state_bytes(shape: Shape, run: Run) -> tuple[int, int, int]:
     """
     trained, moments = trained_parameters(shape, run), ADAM[run.optimiser]
     if run.method == "full":
-        master = 4 if run.precision == "bf16" else 0
+        master = 4 if run.element == 2 else 0
         return run.element * trained, run.element * trained, ceil((master + moments) * trained)
     frozen = run.element * shape.parameters
     if run.method == "qlora":

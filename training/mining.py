@@ -25,6 +25,7 @@ class Question:
     text: str
     documents: frozenset[str]
     answers: tuple[str, ...]
+    answerable: bool = True
 
 
 @dataclass(frozen=True)
@@ -36,23 +37,22 @@ class Group:
     scores: tuple[float, ...]
 
 
-def read_questions(path: Path) -> list[Question]:
-    """Read JSON lines {"question", "doc_id" or "doc_ids", "answers"?}; those marked "answerable": false are left out.
+def read_questions(path: Path, *, unanswerable: bool = False) -> list[Question]:
+    """Read JSON lines {"question", "doc_id" or "doc_ids", "answers"?}.
 
-    A doc_id is a file's name or the end of its path. Raise EvaluationError that names the row.
+    Those marked "answerable": false are left out, or with `unanswerable` kept, without answers. A doc_id is a file's
+    name or the end of its path. Raise EvaluationError that names the row.
     """
     found, number = [], 0
     remedy = 'write one {"question": …, "doc_id": "file.pdf"} a line'
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):  # noqa: B007  (the error below names it)
-            row: dict[str, Any] = json.loads(line) if line.strip() else {"answerable": False}
-            if row.get("answerable", True):
-                names = [row["doc_id"]] if "doc_id" in row else row["doc_ids"]
-                found.append(
-                    Question(
-                        str(row["question"]), frozenset(map(str, names)), tuple(map(str, row.get("answers") or ()))
-                    )
-                )
+            row: dict[str, Any] = json.loads(line) if line.strip() else {}
+            if row and (unanswerable or row.get("answerable", True)):
+                names = frozenset(map(str, [row["doc_id"]] if "doc_id" in row else row["doc_ids"]))
+                answerable = bool(row.get("answerable", True))
+                answers = tuple(map(str, row.get("answers") or ())) if answerable else ()
+                found.append(Question(str(row["question"]), names, answers, answerable))
     except OSError as error:
         raise EvaluationError(path, one_line(error), remedy) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -73,7 +73,7 @@ def mine(
     for question in questions:
         passages = search.invoke([Query(question.text)])
         right = [passage for passage in passages if answers(passage, question)]
-        others = [passage for passage in passages if not _is_from(passage, question.documents)]
+        others = [passage for passage in passages if not is_from(passage, question.documents)]
         if question.answers:  # long files: most of what is near is in the same one
             others = [passage for passage in passages if not _holds(passage, question.answers)]
         if len(others) >= wrong:
@@ -88,7 +88,7 @@ def _group(query: str, passages: Sequence[Document], form: Callable[[Document], 
 
 def answers(passage: Document, question: Question) -> bool:
     """Tell whether a passage is from a file that answers the question and, where answers are known, holds one."""
-    return _is_from(passage, question.documents) and (not question.answers or _holds(passage, question.answers))
+    return is_from(passage, question.documents) and (not question.answers or _holds(passage, question.answers))
 
 
 def _holds(passage: Document, answers: Sequence[str]) -> bool:
@@ -96,6 +96,7 @@ def _holds(passage: Document, answers: Sequence[str]) -> bool:
     return any(answer.casefold() in text for answer in answers)
 
 
-def _is_from(passage: Document, documents: frozenset[str]) -> bool:
+def is_from(passage: Document, documents: frozenset[str]) -> bool:
+    """Tell whether a passage stands in a file of one of these names, or paths' ends."""
     sources = (passage.metadata["source"], *passage.metadata.get("also_in", ()))
     return any(source == name or source.endswith(f"/{name}") for source in sources for name in documents)

@@ -53,7 +53,7 @@ def train_query_adapter(settings: Settings, questions: Path, target: Path) -> di
             matrix, strength = lessons.learn()
             about = {"questions_sha256": file_sha256(questions), "strength": str(strength)}
             save_query_adapter(target, matrix, embedder_identity(plain), about)
-            report |= {"strength": strength, "file": str(target)}
+            report |= {"strength": strength, "file": str(target), "next": f"RAG_QUERY_ADAPTER={target}"}
     return report
 
 

@@ -1,0 +1,267 @@
+"""Examples come in; a model's weights, or an adapter of it, that answer like them go out, with the loss on others."""
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import EvaluationError, ModelError
+from training.activations import SOFT, Run
+from training.arguments import default_rate, trainer_arguments
+from training.base import Base
+from training.examples import Example
+from training.methods import prepare
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[int, int, float, float], None]  # updates done, in all, loss of late, seconds left
+Row = dict[str, list[int]]
+IGNORED = -100  # the label of a token whose loss does not count
+FEWEST = 8  # examples
+CHECKPOINTS, RECORD = "checkpoints", "training.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to train; rate 0: the usual one; minutes 0: no limit; patience: checks without gain."""
+
+    epochs: float = 3.0
+    rate: float = 0.0
+    warmup: float = 0.05
+    minutes: float = 0.0
+    patience: int = 3
+    every: int = 50  # updates between two checks
+    alpha: float = 0.0  # of LoRA; 0: 2 × rank
+    dropout: float = 0.0
+    packing: bool = False
+    workers: int = 0
+    seed: int = 0
+
+
+def train_supervised(
+    base: Base,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    target: Path,
+    run: Run,
+    plan: Plan,
+    *,
+    record: Mapping[str, Any],
+    on_progress: Progress = lambda done, total, loss, left: None,
+) -> dict[str, Any]:
+    """Train on the completions alone, keep what has the least loss on `validation`, and say what was reached.
+
+    target: a new folder, or one in which the same training was cut off, which then goes on from its last checkpoint. In
+    the end it holds the adapter as peft saves it, or the whole model, with `training.json` (what is asked and reached,
+    and `record`), and the losses as loss.png. Examples longer than run.length tokens are left out and counted. Raise
+    EvaluationError for too few examples, or a folder with something else in it.
+    """
+    from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
+
+    asked = {"run": asdict(run), "plan": asdict(plan), **record}
+    begun = _claim(target, asked)
+    rows, kept = (_rows(base.tokenizer, some, run.length) for some in (examples, validation))
+    if len(rows) < FEWEST:
+        reason = f"{len(rows)} examples of at most {run.length} tokens; {FEWEST} are needed"
+        raise EvaluationError(target, reason, "give more, or raise --length")
+    if plan.packing and run.method in (*SOFT, "prefix"):
+        raise ModelError(f"{run.method} with --packing", "what it adds stands before a sequence", "Leave it out")
+    set_seed(plan.seed)
+    parameters = base.model.num_parameters()
+    model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout)
+    rate = plan.rate or default_rate(run, parameters)
+    arguments = trainer_arguments(
+        run,
+        target / CHECKPOINTS,
+        rate=rate,
+        epochs=plan.epochs,
+        warmup=plan.warmup,
+        seed=plan.seed,
+        every=plan.every,
+        evaluated=bool(kept),
+        workers=plan.workers,
+    )
+    listener = _listener(plan.minutes * 60, on_progress)
+    stoppers = [EarlyStoppingCallback(plan.patience)] if kept else []
+    trainer = _trainer()(
+        model=model,
+        args=arguments,
+        train_dataset=_packed(rows, run.length) if plan.packing else rows,
+        eval_dataset=kept or None,
+        data_collator=Collator(base.tokenizer.pad_token_id or 0, masked=run.method in (*SOFT, "prefix")),
+        callbacks=[listener, *stoppers],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.shift = run.virtual_tokens if run.method in SOFT else 0
+    before = trainer.evaluate()["eval_loss"] if kept and not begun else None
+    trainer.train(resume_from_checkpoint=begun)
+    after = trainer.evaluate()["eval_loss"] if kept else None
+    trainer.save_model(str(target))
+    base.tokenizer.save_pretrained(str(target))
+    log = trainer.state.log_history
+    report = asked | {
+        "rate": rate,
+        "examples": len(rows),
+        "too_long": len(examples) + len(validation) - len(rows) - len(kept),
+        "validation": len(kept),
+        "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "updates": trainer.state.global_step,
+        "epochs": round(trainer.state.epoch or 0.0, 2),
+        "loss_before": _rounded(before),
+        "loss_after": _rounded(after),
+        "seconds": round(listener.seconds, 1),
+        "log": log,
+    }
+    if trainer.is_world_process_zero():
+        (target / RECORD).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        draw_losses(log, target / "loss.png")
+        shutil.rmtree(target / CHECKPOINTS)
+    return {name: value for name, value in report.items() if name != "log"} | {"folder": str(target)}
+
+
+def _rounded(loss: float | None) -> float | None:
+    return None if loss is None else round(float(loss), 4)
+
+
+def _claim(target: Path, asked: Mapping[str, Any]) -> str | None:
+    """Make the folder this training's, and return its last whole checkpoint if it is begun already."""
+    note = target / CHECKPOINTS / "asked.json"
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == json.loads(json.dumps(asked)):
+        whole = sorted(
+            target.glob(f"{CHECKPOINTS}/checkpoint-*/trainer_state.json"), key=lambda file: file.stat().st_mtime
+        )
+        return str(whole[-1].parent) if whole else None
+    if target.exists() and any(target.iterdir()):
+        reason = "another training was cut off in it" if note.is_file() else "there is something in it"
+        raise EvaluationError(target, reason, "name a new folder, or the very settings of that training")
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps(asked), encoding="utf-8")
+    return None
+
+
+def _rows(tokenizer: Any, examples: Sequence[Example], longest: int) -> list[Row]:
+    """Return the tokens of each example, its prompt's labels ignored; those of more than `longest` are left out."""
+    rows = []
+    for example in examples:
+        prompt = tokenizer.apply_chat_template(list(example.messages), add_generation_prompt=True)["input_ids"]
+        answer = [*tokenizer(example.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        if len(prompt) + len(answer) <= longest:
+            rows.append({"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer})
+    return rows
+
+
+def _packed(rows: Sequence[Row], longest: int) -> list[Row]:
+    """Join rows in their order to sequences of at most `longest` tokens, positions beginning anew with each row.
+
+    transformers keeps rows apart by these positions where a batch has one sequence; so a batch of several is one.
+    """
+    packs: list[Row] = []
+    for row in rows:
+        if not packs or len(packs[-1]["input_ids"]) + len(row["input_ids"]) > longest:
+            packs.append({"input_ids": [], "labels": [], "position_ids": []})
+        # the first label of a row is never asked for: what stands before it is another row's
+        for name, values in (*row.items(), ("position_ids", list(range(len(row["input_ids"]))))):
+            packs[-1][name].extend(values)
+    return packs
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Make a batch of rows: packed ones joined, others padded on the right, where causal attention never looks.
+
+    masked: whether a mask is given all the same, as methods want that put something before a sequence.
+    """
+
+    pad: int
+    masked: bool = False
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, "torch.Tensor"]:
+        """Return input_ids and labels, and attention_mask or position_ids, each of (rows, tokens)."""
+        import torch
+
+        if "position_ids" in rows[0]:
+            return {name: torch.tensor([[value for row in rows for value in row[name]]]) for name in rows[0]}
+        longest = max(len(row["input_ids"]) for row in rows)
+        fill = {"input_ids": self.pad, "labels": IGNORED}
+        batch = {
+            name: torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in rows])
+            for name, value in fill.items()
+        }
+        if not self.masked:
+            return batch
+        mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
+        return batch | {"attention_mask": torch.tensor(mask)}
+
+
+def _trainer() -> Any:
+    """Return the Trainer that computes logits only where a label is: of 170 tokens of an example some 10 have one."""
+    import torch
+    from transformers import Trainer
+
+    class CompletionTrainer(Trainer):
+        shift = 0  # virtual tokens before the sequence
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            labels = inputs.pop("labels")
+            at = (labels[:, 1:] != IGNORED).any(0).nonzero()[:, 0]
+            outputs = model(**inputs, logits_to_keep=at + self.shift)
+            wanted = labels[:, at + 1].flatten()
+            total = torch.nn.functional.cross_entropy(
+                outputs.logits.float().flatten(0, 1), wanted, ignore_index=IGNORED, reduction="sum"
+            )
+            count = (wanted != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+            loss = total / count
+            return (loss, outputs) if return_outputs else loss
+
+        def prediction_step(self, model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
+            with torch.no_grad():
+                loss = self.compute_loss(model, self._prepare_inputs(inputs))
+            return loss.detach().mean(), None, None
+
+    return CompletionTrainer
+
+
+def _listener(seconds: float, on_progress: Progress) -> Any:
+    """Return what tells of progress, and stops when the time is up."""
+    from transformers import TrainerCallback
+
+    class Listener(TrainerCallback):
+        seconds = 0.0
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            self.began, self.first = time.monotonic(), state.global_step
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+            if "loss" in (logs or {}):
+                pace = (time.monotonic() - self.began) / max(1, state.global_step - self.first)
+                left = (state.max_steps - state.global_step) * pace
+                on_progress(state.global_step, state.max_steps, float(logs["loss"]), left)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            self.seconds = time.monotonic() - self.began
+            if seconds and self.seconds > seconds:
+                control.should_training_stop = control.should_evaluate = control.should_save = True
+
+    return Listener()
+
+
+def draw_losses(log: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw the losses of a Trainer's log, of training and validation by updates, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for name, words in (("loss", "training"), ("eval_loss", "validation")):
+        points = [(row["step"], row[name]) for row in log if name in row and math.isfinite(row[name])]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=words)
+    axes.set(xlabel="updates", ylabel="loss per token")
+    axes.legend()
+    figure.savefig(path, dpi=120)
