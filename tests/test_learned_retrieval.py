@@ -2,10 +2,8 @@
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +28,9 @@ THINGS = (
     *("bench", "fountain", "engine", "suitcase", "umbrella", "blanket", "telescope", "shovel", "whistle", "cradle"),
     *("lantern", "wheel", "drum"),
 )
+
+
+FIRST, SECOND = "rain", "kitchen"  # as the random embedder has them
 
 
 def vectors(count: int, size: int) -> np.ndarray:
@@ -91,74 +92,6 @@ def test_only_what_noise_does_not_explain_pays() -> None:
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Settings, Path]]:
-    """Each thing stands in the kitchen in one file and in the rain in another; asked which gets wet."""
-    folder = tmp_path_factory.mktemp("library")
-    (folder / "docs").mkdir()
-    for n, thing in enumerate(THINGS):
-        for place in ("kitchen", "rain"):
-            (folder / "docs" / f"{n}{place}.md").write_text(f"The {thing} stands in the {place}.", encoding="utf-8")
-
-    def open_library(place: str, embedder: str = "") -> tuple[Settings, Path]:
-        chosen: dict[str, Any] = {"embedder": embedder} if embedder else {}
-        settings = load_settings(store=folder / f"store{bool(embedder)}", encoder="torch", index="exact", **chosen)
-        ingest(settings, [folder / "docs"])
-        rows = [
-            {"question": f"Which {thing} gets wet?", "doc_id": f"{n}{place}.md", "answers": [place]}
-            for n, thing in enumerate(THINGS)
-        ]
-        path = folder / f"{place}.jsonl"
-        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-        return settings, path
-
-    return open_library
-
-
-def test_an_adapter_that_pays_is_kept_and_used(library: Callable[..., tuple[Settings, Path]], tmp_path: Path) -> None:
-    settings, questions = library("kitchen")  # against what the words say: there is something to learn
-    target = tmp_path / "adapter.safetensors"
-    report = train_query_adapter(settings, questions, target)
-    assert report["pays"]
-    assert report["search_ndcg@10_after"] > report["search_ndcg@10_before"]
-    assert report["search_gain_95"][0] > 0
-
-    def first(settings: Settings) -> str:
-        with open_index(settings) as index:
-            search = build_search(settings.model_copy(update=CHUNKS), index, limit=1)
-            return str(search.invoke([Query("Which teapot or lamp gets wet?")])[0].page_content)
-
-    adapted = settings.model_copy(update={"query_adapter": str(target)})
-    assert (first(settings), first(adapted)) == ("The lamp stands in the rain.", "The lamp stands in the kitchen.")
-    assert key_of(settings, "Which?") != key_of(adapted, "Which?")
-    with pytest.raises(EvaluationError, match="there is such a file"):
-        train_query_adapter(settings, questions, target)
-
-
-def test_without_a_gain_nothing_is_written(library: Callable[..., tuple[Settings, Path]], tmp_path: Path) -> None:
-    settings, questions = library("rain")  # found first already
-    assert not train_query_adapter(settings, questions, tmp_path / "adapter.safetensors")["pays"]
-    report = train_embedder(settings, questions, tmp_path / "model", epochs=1)
-    assert (report["pays"], report["held_back"], report["groups"]) == (False, 7, 28)
-    assert "folder" not in report
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_adapter_is_refused_for_another_embedder(tmp_path: Path, identity: EmbedderIdentity) -> None:
-    path = tmp_path / "a.safetensors"
-    save_query_adapter(path, 2 * np.eye(3), identity, {})
-    assert load_query_adapter(path, replace(identity, backend="onnx-int8", name="moved"))([0.0, 3.0, 4.0]) == (
-        pytest.approx([0.0, 0.6, 0.8])
-    )
-    for change in ({"weights_sha256": "1" * 64}, {"query_prompt": "query: "}):
-        with pytest.raises(ModelError, match=f"another embedder .{next(iter(change))} differs"):
-            load_query_adapter(path, replace(identity, **change))
-    path.write_bytes(b"no tensors")
-    for damaged in (path, tmp_path / "missing.safetensors"):
-        with pytest.raises(ModelError, match="not a query adapter"):
-            load_query_adapter(damaged, identity)
-
-
-@pytest.fixture(scope="module")
 def tiny(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a random BERT of two layers with the packaged tokenizer."""
     import torch
@@ -174,6 +107,81 @@ def tiny(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     body = Transformer(str(folder / "bert"), max_seq_length=64)
     SentenceTransformer(modules=[body, Pooling(32)], device="cpu").save(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def library(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Index a file on each thing in the kitchen, and one on it in the rain."""
+    folder = tmp_path_factory.mktemp("library")
+    (folder / "docs").mkdir()
+    for thing in THINGS:
+        for place in ("kitchen", "rain"):
+            text = f"The {thing} stands in the {place}."
+            (folder / "docs" / f"{thing}-{place}.md").write_text(text, encoding="utf-8")
+    settings = load_settings(store=folder / "store", embedder=str(tiny), encoder="torch", index="exact")
+    ingest(settings, [folder / "docs"])
+    return settings
+
+
+def ask_for(place: str, folder: Path) -> Path:
+    """Ask where each thing is, and take the one place for right."""
+    rows = [json.dumps({"question": f"Where is the {thing}?", "doc_id": f"{thing}-{place}.md"}) for thing in THINGS]
+    (folder / "questions.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    return folder / "questions.jsonl"
+
+
+def test_an_adapter_that_pays_is_kept_and_used(library: Settings, tmp_path: Path) -> None:
+    questions, target = ask_for(SECOND, tmp_path), tmp_path / "adapter.safetensors"
+    report = train_query_adapter(library, questions, target)
+    assert report["pays"]
+    assert report["search_ndcg@10_after"] > report["search_ndcg@10_before"]
+    assert report["search_gain_95"][0] > 0
+
+    def first(settings: Settings) -> str:
+        with open_index(settings) as index:
+            search = build_search(settings.model_copy(update=CHUNKS), index, limit=1)
+            return str(search.invoke([Query("Where is the lamp?")])[0].page_content)
+
+    adapted = library.model_copy(update={"query_adapter": str(target)})
+    assert first(library) == f"The lamp stands in the {FIRST}."
+    assert first(adapted) == f"The lamp stands in the {SECOND}."
+    assert key_of(library, "Which?") != key_of(adapted, "Which?")
+    with pytest.raises(EvaluationError, match="there is such a file"):
+        train_query_adapter(library, questions, target)
+
+
+def test_without_a_gain_nothing_is_written(library: Settings, tmp_path: Path) -> None:
+    questions = ask_for(FIRST, tmp_path)
+    assert not train_query_adapter(library, questions, tmp_path / "adapter.safetensors")["pays"]
+    report = train_embedder(library, questions, tmp_path / "model", epochs=1)
+    assert (report["pays"], report["held_back"], report["groups"]) == (False, 7, 28)
+    assert "folder" not in report
+    assert list(tmp_path.iterdir()) == [questions]
+
+
+def test_an_embedder_that_pays_is_kept(library: Settings, tmp_path: Path) -> None:
+    questions = ask_for(SECOND, tmp_path)
+    report = train_embedder(library, questions, tmp_path / "model", rank=8, epochs=20)
+    assert report["pays"]
+    assert embedder_identity(library.model_copy(update={"embedder": report["folder"]})) != embedder_identity(library)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "questions.jsonl"}
+    with pytest.raises(EvaluationError, match="something in it"):
+        train_embedder(library, questions, tmp_path / "model")
+
+
+def test_an_adapter_is_refused_for_another_embedder(tmp_path: Path, identity: EmbedderIdentity) -> None:
+    path = tmp_path / "a.safetensors"
+    save_query_adapter(path, 2 * np.eye(3), identity, {})
+    assert load_query_adapter(path, replace(identity, backend="onnx-int8", name="moved"))([0.0, 3.0, 4.0]) == (
+        pytest.approx([0.0, 0.6, 0.8])
+    )
+    for change in ({"weights_sha256": "1" * 64}, {"query_prompt": "query: "}):
+        with pytest.raises(ModelError, match=f"another embedder .{next(iter(change))} differs"):
+            load_query_adapter(path, replace(identity, **change))
+    path.write_bytes(b"no tensors")
+    for damaged in (path, tmp_path / "missing.safetensors"):
+        with pytest.raises(ModelError, match="not a query adapter"):
+            load_query_adapter(damaged, identity)
 
 
 @pytest.mark.parametrize(("layers", "rank"), [(0, 0), (1, 0), (1, 4)])
@@ -197,15 +205,3 @@ def test_a_step_holds_no_right_passage_of_another_question_as_a_wrong_one() -> N
     steps = batches(groups, random.Random(0))
     assert sorted(g.query for step in steps for g in step) == sorted(g.query for g in groups)
     assert all(len({g.passages[0] for g in step}) == len(step) <= BATCH for step in steps)
-
-
-def test_an_embedder_that_pays_is_kept(
-    library: Callable[..., tuple[Settings, Path]], tiny: Path, tmp_path: Path
-) -> None:
-    settings, questions = library("kitchen", str(tiny))
-    report = train_embedder(settings, questions, tmp_path / "model", rank=8, epochs=40)
-    assert report["pays"]
-    assert embedder_identity(settings.model_copy(update={"embedder": report["folder"]})) != embedder_identity(settings)
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    with pytest.raises(EvaluationError, match="something in it"):
-        train_embedder(settings, questions, tmp_path / "model")

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -188,4 +189,6 @@ def _free(model: Any, layers: int, rank: int) -> Any:
     linear = [path for path, part in body.named_modules() if isinstance(part, torch.nn.Linear)]
     targets = [path for path in linear if path.startswith(inside)]
     config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
-    return peft.get_peft_model(body, config).merge_and_unload
+    with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 by a name that goes in its version 6
+        warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+        return peft.get_peft_model(body, config).merge_and_unload
