@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from typing import Annotated, Literal
 
 import typer
 
@@ -23,12 +22,16 @@ from options import (
     Zero,
 )
 from tables import print_exported, print_scores
-from options import Accumulate, Batch, Checkpointing, Json, Length, Matrices, Optimiser, Precision, Rank
-from tables import print_scores
 from terminal import print_json, progress, say
 
-Method = Literal["full", "lora", "qlora", "ia3", "prefix", "prompt", "p-tuning"]
 finetune_app = typer.Typer(help="Teach the models your documents.", no_args_is_help=True)
+Method = Literal["full", "lora", "qlora", "ia3", "prefix", "prompt", "p-tuning"]
+Questions = Annotated[
+    Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers", "answerable"}, or examples made of them.')
+]
+Documents = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Ask these documents, not the index.")]
+Refusals = Annotated[float, typer.Option(min=0, max=0.9, help="Share of examples without their documents.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of order, first weights and samples.")]
 
 
 @finetune_app.command("reranker")
@@ -59,12 +62,155 @@ def reranker(
         print_scores(report)
 
 
-Questions = Annotated[
-    Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers", "answerable"}, or examples made of them.')
-]
-Documents = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Ask these documents, not the index.")]
-Refusals = Annotated[float, typer.Option(min=0, max=0.9, help="Share of examples without their documents.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of order, first weights and samples.")]
+@finetune_app.command("embedder")
+def embedder(
+    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
+    folder: Annotated[Path, typer.Argument(help="Where the embedder goes; RAG_EMBEDDER names it then.")],
+    layers: Annotated[int, typer.Option(min=0, help="Train the last so many layers; 0: all.")] = 0,
+    rank: Annotated[int, typer.Option(min=0, help="Train LoRA of this rank in them, not their weights.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each question is seen.")] = 2,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the embedder on your own questions; kept only if questions held back gain by it."""
+    with leaf("training"):
+        from training.embedder import train_embedder
+    from settings import load_settings
+
+    way: Any = {"layers": layers, "rank": rank, "epochs": epochs, "minutes": minutes}
+    with progress("Training", shown=not as_json, unit="steps") as shown:
+        report = train_embedder(
+            load_settings(), questions, folder, **way, on_progress=lambda done, total, loss: shown(done, total, done)
+        )
+    (print_json if as_json else print_scores)(report)
+
+
+@finetune_app.command("query-adapter")
+def query_adapter(
+    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
+    file: Annotated[Path, typer.Argument(help="Where the adapter goes; RAG_QUERY_ADAPTER names it then.")],
+    as_json: Json = False,
+) -> None:
+    """Fit a matrix for the vectors of queries, in seconds; kept only if questions held back gain by it."""
+    with leaf("training"):
+        from training.query_adapter import train_query_adapter
+    from settings import load_settings
+
+    report = train_query_adapter(load_settings(), questions, file)
+    (print_json if as_json else print_scores)(report)
+
+
+@finetune_app.command("export")
+def export(
+    folder: Annotated[Path, typer.Argument(help="What a training wrote: an adapter or weights, and training.json.")],
+    target: Annotated[Path, typer.Argument(help="The GGUF file to write.")],
+    merged: Annotated[bool, typer.Option("--merge", help="Whole weights for RAG_MODEL, not a LoRA adapter.")] = False,
+    kind: Annotated[Literal["f16", "f32", "q8_0"], typer.Option("--type", help="Type of its numbers.")] = "f16",
+    base: Annotated[str, typer.Option(help="The trained weights in another GGUF file, as RAG_MODEL has it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a finished training as a GGUF file that llama.cpp runs, and print the settings that use it."""
+    from settings import load_settings
+
+    if kind == "q8_0" and not merged:
+        raise typer.BadParameter("--type q8_0 goes with --merge: a LoRA's rows are shorter than a block")
+    with leaf("training"):
+        from training.export import export_adapter, locate_base, merge
+
+        report = (merge if merged else export_adapter)(
+            folder, target, locate_base(load_settings(), folder, base), kind=kind
+        )
+    (print_json if as_json else print_exported)(report)
+
+
+@finetune_app.command("pairs")
+def pairs(
+    rows: Annotated[list[Path], typer.Argument(help="What `evaluate answers --rows` wrote, by several settings.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the pairs go.")] = Path("pairs.jsonl"),
+    margin: Annotated[float, typer.Option(min=0.01, max=1, help="Points between the two answers of a pair.")] = 0.3,
+    references: Annotated[
+        bool, typer.Option("--references", help="Take the reference for the better one where no answer is good.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make pairs of a better and a worse answer of what evaluations answered to the same questions."""
+    with leaf("training"):
+        from training.pairs import open_prompts, pairs_from_rows, read_answers, write_pairs
+    from settings import load_settings
+
+    answers = read_answers(rows)
+    with open_prompts(load_settings()) as messages:
+        made = pairs_from_rows(answers, messages, margin=margin, references=references)
+    write_pairs(out, made)
+    report = {"rows": len(answers), "prompts": len({pair.prompt for pair in made}), "pairs": len(made)}
+    if as_json:
+        print_json(report)
+    else:
+        print_scores(report)
+        say(f"written to {out}")
+
+
+@finetune_app.command("preferences")
+def preferences(
+    pairs: Annotated[Path, typer.Argument(help='JSON lines {"messages", "chosen", "rejected"}: `finetune pairs`.')],
+    folder: Annotated[Path, typer.Argument(help="Where the adapter goes, or the model that scores.")],
+    method: Annotated[
+        Literal["dpo", "reward", "grpo"],
+        typer.Option(help="dpo: by the pairs; reward: a model that scores answers; grpo: by the model's own answers."),
+    ] = "dpo",
+    base: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Weights other than RAG_MODEL's; or hub:OWNER/REPO.")
+    ] = "",
+    adapter: Annotated[Path | None, typer.Option(help="Go on from this LoRA adapter's folder.")] = None,
+    reward: Annotated[Path | None, typer.Option(help="grpo: what `--method reward` wrote. None: rules reward.")] = None,
+    rank: Rank = 8,
+    targets: Matrices = "q,v",
+    batch: Batch = 2,
+    length: Length = 1024,
+    accumulate: Accumulate = 4,
+    checkpointing: Checkpointing = False,
+    precision: Precision = "bf16",
+    optimiser: Optimiser = "adamw",
+    beta: Annotated[float | None, typer.Option(min=0, help="How much it is held to what it was.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
+    epochs: Annotated[float, typer.Option(min=0, help="How often to read the pairs.")] = 1,
+    minutes: Annotated[float, typer.Option(min=0, help="Longest time to train.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a LoRA adapter to prefer better answers, saved if it does so on pairs that were held back."""
+    with leaf("training"):
+        from training.activations import LINEAR, Run
+        from training.preferences import train_preferences
+    from settings import load_settings
+
+    named = LINEAR if targets == "all" else tuple(dict.fromkeys(targets.split(",")))
+    if unknown := set(named) - set(LINEAR):
+        raise typer.BadParameter(f"--targets: there is no {', '.join(sorted(unknown))}, but {','.join(LINEAR)} and all")
+    run = Run("lora", rank, named, 0, batch, length, accumulate, checkpointing, precision, optimiser)
+    with progress("Training", shown=not as_json, unit="steps") as on_progress:
+        report = train_preferences(
+            load_settings(),
+            pairs,
+            folder,
+            run=run,
+            method=method,
+            base=base,
+            adapter=adapter,
+            reward=reward,
+            beta=beta,
+            rate=rate,
+            epochs=epochs,
+            minutes=minutes,
+            seed=seed,
+            resume=resume,
+            on_progress=lambda done, total, loss: on_progress(done, total, done),
+        )
+    if as_json:
+        print_json(report)
+    else:
+        print_scores(report)
 
 
 @finetune_app.command()
@@ -88,26 +234,6 @@ def examples(
     write_examples(made, target)
     kinds = {kind: sum(each.kind == kind for each in made) for kind in ("answer", "refusal")}
     report = {"examples": len(made), **kinds, **left_out, "file": str(target)}
-@finetune_app.command("pairs")
-def pairs(
-    rows: Annotated[list[Path], typer.Argument(help="What `evaluate answers --rows` wrote, by several settings.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the pairs go.")] = Path("pairs.jsonl"),
-    margin: Annotated[float, typer.Option(min=0.01, max=1, help="Points between the two answers of a pair.")] = 0.3,
-    references: Annotated[
-        bool, typer.Option("--references", help="Take the reference for the better one where no answer is good.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Make pairs of a better and a worse answer of what evaluations answered to the same questions."""
-    with leaf("training"):
-        from training.pairs import open_prompts, pairs_from_rows, read_answers, write_pairs
-    from settings import load_settings
-
-    answers = read_answers(rows)
-    with open_prompts(load_settings()) as messages:
-        made = pairs_from_rows(answers, messages, margin=margin, references=references)
-    write_pairs(out, made)
-    report = {"rows": len(answers), "prompts": len({pair.prompt for pair in made}), "pairs": len(made)}
     if as_json:
         print_json(report)
     else:
@@ -175,90 +301,3 @@ def sft(
 
 def _say_loss(done: int, total: int, loss: float, left: float) -> None:
     say(f"{done} of {total} updates, loss {loss:.3f}, {left / 60:.0f} min left")
-
-
-@finetune_app.command("export")
-def export(
-    folder: Annotated[Path, typer.Argument(help="What a training wrote: an adapter or weights, and training.json.")],
-    target: Annotated[Path, typer.Argument(help="The GGUF file to write.")],
-    merged: Annotated[bool, typer.Option("--merge", help="Whole weights for RAG_MODEL, not a LoRA adapter.")] = False,
-    kind: Annotated[Literal["f16", "f32", "q8_0"], typer.Option("--type", help="Type of its numbers.")] = "f16",
-    base: Annotated[str, typer.Option(help="The trained weights in another GGUF file, as RAG_MODEL has it.")] = "",
-    as_json: Json = False,
-) -> None:
-    """Write a finished training as a GGUF file that llama.cpp runs, and print the settings that use it."""
-    from settings import load_settings
-
-    if kind == "q8_0" and not merged:
-        raise typer.BadParameter("--type q8_0 goes with --merge: a LoRA's rows are shorter than a block")
-    with leaf("training"):
-        from training.export import export_adapter, locate_base, merge
-
-        report = (merge if merged else export_adapter)(
-            folder, target, locate_base(load_settings(), folder, base), kind=kind
-        )
-    (print_json if as_json else print_exported)(report)
-        say(f"written to {out}")
-
-
-@finetune_app.command("preferences")
-def preferences(
-    pairs: Annotated[Path, typer.Argument(help='JSON lines {"messages", "chosen", "rejected"}: `finetune pairs`.')],
-    folder: Annotated[Path, typer.Argument(help="Where the adapter goes, or the model that scores.")],
-    method: Annotated[
-        Literal["dpo", "reward", "grpo"],
-        typer.Option(help="dpo: by the pairs; reward: a model that scores answers; grpo: by the model's own answers."),
-    ] = "dpo",
-    base: Annotated[
-        str, typer.Option(metavar="FOLDER", help="Weights other than RAG_MODEL's; or hub:OWNER/REPO.")
-    ] = "",
-    adapter: Annotated[Path | None, typer.Option(help="Go on from this LoRA adapter's folder.")] = None,
-    reward: Annotated[Path | None, typer.Option(help="grpo: what `--method reward` wrote. None: rules reward.")] = None,
-    rank: Rank = 8,
-    targets: Matrices = "q,v",
-    batch: Batch = 2,
-    length: Length = 1024,
-    accumulate: Accumulate = 4,
-    checkpointing: Checkpointing = False,
-    precision: Precision = "bf16",
-    optimiser: Optimiser = "adamw",
-    beta: Annotated[float | None, typer.Option(min=0, help="How much it is held to what it was.")] = None,
-    rate: Annotated[float | None, typer.Option(min=0, help="Highest learning rate.")] = None,
-    epochs: Annotated[float, typer.Option(min=0, help="How often to read the pairs.")] = 1,
-    minutes: Annotated[float, typer.Option(min=0, help="Longest time to train.")] = 30,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Train a LoRA adapter to prefer better answers, saved if it does so on pairs that were held back."""
-    with leaf("training"):
-        from training.activations import LINEAR, Run
-        from training.preferences import train_preferences
-    from settings import load_settings
-
-    named = LINEAR if targets == "all" else tuple(dict.fromkeys(targets.split(",")))
-    if unknown := set(named) - set(LINEAR):
-        raise typer.BadParameter(f"--targets: there is no {', '.join(sorted(unknown))}, but {','.join(LINEAR)} and all")
-    run = Run("lora", rank, named, 0, batch, length, accumulate, checkpointing, precision, optimiser)
-    with progress("Training", shown=not as_json, unit="steps") as on_progress:
-        report = train_preferences(
-            load_settings(),
-            pairs,
-            folder,
-            run=run,
-            method=method,
-            base=base,
-            adapter=adapter,
-            reward=reward,
-            beta=beta,
-            rate=rate,
-            epochs=epochs,
-            minutes=minutes,
-            seed=seed,
-            resume=resume,
-            on_progress=lambda done, total, loss: on_progress(done, total, done),
-        )
-    if as_json:
-        print_json(report)
-    else:
-        print_scores(report)
