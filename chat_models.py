@@ -24,9 +24,10 @@ from inference.room import free_room
 from inference.tuning import tune
 from settings import ROOT, Settings
 
-# Under this many weights a model is not asked. Of 92 questions, SmolLM2-135M, given the best sentence to shorten, lost
-# seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
+# Under this many weights a model is not asked, unless an adapter taught it to answer briefly. Of 92 questions,
+# SmolLM2-135M as it comes lost seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
 SMALL_MODEL = 1_000_000_000
+ADAPTERS = ROOT / "adapters"  # NAME.gguf is for the packaged model NAME
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class ChatModel:
 def open_model(settings: Settings) -> Iterator[ChatModel]:
     """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
     if settings.model_url:
-        if settings.adapter:
+        if settings.adapter not in ("", "auto"):
             reason = "RAG_MODEL_URL names a server, which has to load it itself"
             raise ModelError(f"RAG_ADAPTER={settings.adapter}", reason, "Unset one of the two")
         with remote_model(
@@ -71,17 +72,17 @@ def open_model(settings: Settings) -> Iterator[ChatModel]:
             errors = partial(failures, settings.model_url, settings.model)
             yield ChatModel(remote, settings.context_tokens, estimate_tokens, is_small=False, errors=errors)
         return
-    path = locate(settings)
+    path, adapter = locate(settings), locate_adapter(settings)
     loading = fit_loading(settings, path, free_room())
     if settings.tune:
-        path, loading = tune(path, loading, settings.cache, requantised=not settings.adapter)
+        path, loading = tune(path, loading, settings.cache, requantised=not adapter)
     llm = load_chat_model(
         path,
         loading=replace(
             loading,
             queue=settings.queue,
             states_mb=settings.states_mb,
-            adapter=locate_adapter(settings),
+            adapter=adapter,
             adapter_scale=settings.adapter_scale,
         ),
         temperature=settings.temperature,
@@ -113,10 +114,15 @@ def fit_loading(settings: Settings, path: Path, room: Room) -> Loading:
 
 
 def answer_style(settings: Settings) -> str:
-    """Return how answers are made: write, brief or quote, RAG_ANSWER_STYLE=auto resolved by the size of the model."""
+    """Return how answers are made: write, brief or quote, RAG_ANSWER_STYLE=auto resolved by the model's size.
+
+    A small one with an adapter answers briefly.
+    """
     if settings.answer_style != "auto":
         return settings.answer_style
-    return "write" if settings.model_url or read_header(locate(settings)).parameters >= SMALL_MODEL else "quote"
+    if settings.model_url or read_header(locate(settings)).parameters >= SMALL_MODEL:
+        return "write"
+    return "brief" if _shipped_adapter(settings) or settings.adapter not in ("", "auto") else "quote"
 
 
 def locate(settings: Settings) -> Path:
@@ -127,7 +133,12 @@ def locate(settings: Settings) -> Path:
 
 
 def locate_adapter(settings: Settings) -> Path | None:
-    """Return the LoRA adapter that the settings name, its hash checked where they give one."""
+    """Return the LoRA adapter that the settings name, its hash checked where they give one.
+
+    auto: the one that comes with a packaged model, where answers are brief, which is all that it was taught.
+    """
+    if settings.adapter == "auto":
+        return _shipped_adapter(settings) if answer_style(settings) == "brief" else None
     if not settings.adapter:
         return None
     if not (settings.adapter.startswith(HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
@@ -135,6 +146,11 @@ def locate_adapter(settings: Settings) -> Path | None:
     return models.locate_weights(
         settings.adapter, base=ROOT, sha256=settings.adapter_sha256, offline=settings.offline, cache=settings.cache
     )
+
+
+def _shipped_adapter(settings: Settings) -> Path | None:
+    path = ADAPTERS / f"{settings.model}.gguf"
+    return path if settings.adapter == "auto" and "/" not in settings.model and path.is_file() else None
 
 
 def offload_shortfall(settings: Settings, offload: Offload) -> str:

@@ -151,9 +151,9 @@ class Settings(BaseSettings):
     )
     model_key: SecretStr = Field(SecretStr(""), description="API key of that server, if it wants one.")
     adapter: str = Field(
-        "",
-        description="LoRA adapter of that model: a GGUF file's path, or hub:OWNER/REPO/FILE.gguf[@REVISION]. "
-        "Empty: none.",
+        "auto",
+        description="LoRA adapter of that model: a GGUF file's path, or hub:OWNER/REPO/FILE.gguf[@REVISION]. auto: the "
+        "one in adapters/ for the packaged model, where answers are brief. Empty: none.",
     )
     adapter_scale: float = Field(1.0, ge=0, le=10, description="How much of the adapter is added: 0 nothing, 1 all.")
     adapter_sha256: str = Field(
@@ -195,9 +195,9 @@ class Settings(BaseSettings):
     answer_style: str = Field(
         "auto",
         pattern="^(auto|write|brief|quote)$",
-        description="write: the model reads all passages and writes. brief: it shortens the best sentence. "
-        "Unsupported words give way to a quote. quote: the best sentences, no model. "
-        "auto: quote for models under 1B weights, else write.",
+        description="write: the model reads all passages and writes. brief: it answers in a few words from the three "
+        "likeliest sentences. Unsupported words give way to a quote. quote: the best sentences, no model. "
+        "auto: write; under 1B weights brief with an adapter, else quote.",
     )
     least_evidence: float = Field(
         0.5,

@@ -126,7 +126,7 @@ MAY_IMPORT = {
     "tables": {"terminal", "chains"},
     "evaluations": {"evaluation", "options", "tables", "terminal", "settings", "errors"},
     "experiments": {"evaluations", "evaluation", "training", "inference", "options", "tables", "terminal", "settings"},
-    "finetuning": {"evaluations", "training", "options", "tables", "terminal", "settings"},
+    "finetuning": {"evaluations", "experiments", "training", "options", "tables", "terminal", "settings"},
     "whole": {"evaluations", "surveys", "pipeline", "loaders", "options", "terminal", "settings"},
     "options": {"loaders"},
     "capacity": {
