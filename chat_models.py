@@ -24,8 +24,8 @@ from inference.room import free_room
 from inference.tuning import tune
 from settings import ROOT, Settings
 
-# Under this many weights a model is not asked, unless an adapter taught it to answer briefly. Of 92 questions,
-# SmolLM2-135M as it comes lost seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
+# Under this many weights a model is not asked, unless an adapter taught it to answer briefly. Of 92 questions, as it
+# comes SmolLM2-135M lost seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
 SMALL_MODEL = 1_000_000_000
 ADAPTERS = ROOT / "adapters"  # NAME.gguf is for the packaged model NAME
 

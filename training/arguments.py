@@ -84,7 +84,6 @@ def trainer_arguments(
             dataloader_pin_memory=not cpu,
             ddp_find_unused_parameters=False,
             use_cpu=cpu,
-            train_sampling_strategy="group_by_length",  # so that little is padded
             label_names=["labels"],  # Trainer can't tell from peft's models
             report_to="none",
             disable_tqdm=True,

@@ -199,12 +199,29 @@ class Collator:
 
 
 def _trainer() -> Any:
-    """Return the Trainer that computes logits only where a label is: of 170 tokens of an example some 10 have one."""
+    """Return the Trainer that computes logits only where a label is: of 170 tokens of an example some 10 have one.
+
+    Rows of like length come together, so that little is padded, in an order that an epoch's number and the seed decide:
+    transformers' own sampler draws it anew when a training goes on.
+    """
     import torch
     from transformers import Trainer
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    class Grouped(LengthGroupedSampler):
+        seed = 0
+
+        def set_epoch(self, epoch: int) -> None:
+            self.generator = torch.Generator().manual_seed(self.seed + epoch)
 
     class CompletionTrainer(Trainer):
         shift = 0  # virtual tokens before the sequence
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            lengths = [len(row["input_ids"]) for row in train_dataset or self.train_dataset]
+            sampler = Grouped(self.args.train_batch_size * self.args.gradient_accumulation_steps, lengths=lengths)
+            sampler.seed = self.args.seed
+            return sampler
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
