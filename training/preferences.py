@@ -50,16 +50,15 @@ def train_preferences(
     epochs: float = 1,
     minutes: float = 30,
     seed: int = 0,
-    resume: bool = False,
     on_progress: Progress = lambda done, total, loss: None,
 ) -> dict[str, Any]:
     """Train on nine tenths of the prompts, measure on the rest, and write `target` only if that pays.
 
     base: as `load_base` has it. adapter: a LoRA adapter's folder to go on from, which is then the reference. reward:
-    what `reward` wrote, for grpo. beta: how much the model is held to the reference. resume: go on with what was
-    interrupted. A pair over run.length tokens with its prompt is left out and counted. Return the figures before and
-    after. Raise EvaluationError for unusable pairs or a target that is not empty, ModelError for a model that is not
-    the adapter's.
+    what `reward` wrote, for grpo. beta: how much the model is held to the reference. A pair over run.length tokens with
+    its prompt is left out and counted. In a target where the same training was cut off, it goes on from its last
+    checkpoint. Return the figures before and after. Raise EvaluationError for unusable pairs or a target with something
+    else in it, ModelError for a model that is not the adapter's.
     """
     _check(run, method, reward)
     every = read_pairs(pairs)
@@ -67,7 +66,7 @@ def train_preferences(
     facts = {"base": base or settings.model, "method": run.method, "preferences": method, **_described(run)}
     facts |= {"beta": beta, "rate": rate, "epochs": epochs, "seed": seed, "pairs_sha256": file_sha256(pairs)}
     facts |= {"adapter_sha256": _sha256(adapter), "reward_sha256": _sha256(reward)}
-    _check_target(target, facts, resume=resume)
+    _check_target(target, facts)
     loaded = _load(settings, base, run, (adapter, reward))
     facts["base_sha256"] = loaded.sha256
     longest = run.length - (ANSWER_TOKENS if method == "grpo" else 0)
@@ -165,15 +164,16 @@ def _described(run: Run) -> dict[str, Any]:
     return {"rank": run.rank, "targets": ",".join(run.targets), "batch": batch, **precise}
 
 
-def _check_target(target: Path, facts: dict[str, Any], *, resume: bool) -> None:
-    """Raise EvaluationError for a folder with something in it that is not the same training, to be resumed."""
+def _check_target(target: Path, facts: dict[str, Any]) -> None:
+    """Raise EvaluationError for a folder with something in it that is not the same training, cut off."""
     if not target.exists() or not any(target.iterdir()):
         return
-    if not resume or not (target / BEGUN).is_file():
-        raise EvaluationError(target, "there is something in it", "name a new folder, or --resume what was interrupted")
+    remedy = "name a new folder, or the very settings of what was cut off"
+    if not (target / BEGUN).is_file():
+        raise EvaluationError(target, "there is something in it", remedy)
     begun = json.loads((target / BEGUN).read_text(encoding="utf-8"))
     if other := [name for name, fact in facts.items() if begun.get(name) != fact]:
-        raise EvaluationError(target, f"it was begun with another {', '.join(other)}", "take the same, or a new folder")
+        raise EvaluationError(target, f"it was begun with another {', '.join(other)}", remedy)
 
 
 def _load(settings: Settings, base: str, run: Run, adapters: Sequence[Path | None]) -> Base:
