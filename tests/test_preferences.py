@@ -20,9 +20,9 @@ from settings import load_settings
 from training.activations import Run
 from training.base import load_base
 from training.methods import prepare
-from training.pairs import Pair, open_prompts, pairs_from_rows, read_pairs, write_pairs
+from training.pairs import Pair, held_back, open_prompts, pairs_from_rows, read_pairs, write_pairs
 from training.preference_trainers import Course, teach_grpo
-from training.preferences import held_back, train_preferences
+from training.preferences import train_preferences
 from training.rewards import points, points_to
 
 # trl 1.16 and peft 0.21 ask transformers 5.23 by a name that goes in its version 6

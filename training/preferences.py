@@ -8,7 +8,6 @@ trl 1.16 has no PPO any more; GRPO has its clipped objective and does without th
 """
 
 import json
-import random
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -22,13 +21,11 @@ from settings import Settings
 from training.activations import Run
 from training.base import Base, load_base
 from training.methods import prepare
-from training.pairs import Pair, read_pairs
+from training.pairs import Pair, held_back, read_pairs
 from training.preference_trainers import ANSWER_TOKENS, Course, Progress, Teaching, teach_dpo, teach_grpo, teach_reward
 from training.scoring import build_scorer, load_scorer
 
 Method = Literal["dpo", "reward", "grpo"]
-FEWEST = 20  # prompts
-KEPT_APART = 10  # one prompt of so many is held back
 RATES: dict[Method, float] = {"dpo": 5e-5, "reward": 1e-4, "grpo": 1e-5}
 BETAS: dict[Method, float] = {"dpo": 0.1, "reward": 0.0, "grpo": 0.04}  # as in their papers
 CHANCE = {"accuracy": 0.5}  # what is to be had by guessing
@@ -96,19 +93,6 @@ def _check(run: Run, method: Method, reward: Path | None) -> None:
         raise ModelError(run.method, f"{method} trains LoRA adapters", "Take lora")
     if reward and method != "grpo":
         raise ModelError(reward, f"{method} asks no reward model", "Name it with grpo")
-
-
-def held_back(pairs: Sequence[Pair], seed: int, *, of: Path) -> tuple[list[Pair], list[Pair]]:
-    """Return the pairs to learn from and those of a tenth of the prompts, drawn by the seed.
-
-    Raise EvaluationError where there are fewer than FEWEST prompts.
-    """
-    prompts = sorted({pair.prompt for pair in pairs})
-    if len(prompts) < FEWEST:
-        reason = f"{len(prompts)} prompts with pairs that fit the length; {FEWEST} are needed"
-        raise EvaluationError(of, reason, "give more pairs, or raise --length")
-    kept = set(random.Random(seed).sample(prompts, -(-len(prompts) // KEPT_APART)))  # noqa: S311  (no secret)
-    return [pair for pair in pairs if pair.prompt not in kept], [pair for pair in pairs if pair.prompt in kept]
 
 
 def _teach(
