@@ -64,7 +64,7 @@ def train_preferences(
     facts |= {"beta": beta, "rate": rate, "epochs": epochs, "seed": seed, "pairs_sha256": file_sha256(pairs)}
     facts |= {"adapter_sha256": _sha256(adapter), "reward_sha256": _sha256(reward)}
     _check_target(target, facts)
-    loaded = _load(settings, base, run, (adapter, reward))
+    loaded = _load(settings, base, run, adapter=adapter, reward=reward)
     facts["base_sha256"] = loaded.sha256
     longest = run.length - (ANSWER_TOKENS if method == "grpo" else 0)
     fitting = [pair for pair in every if _tokens(loaded.tokenizer, pair, answers=method != "grpo") <= longest]
@@ -73,7 +73,7 @@ def train_preferences(
     with warnings.catch_warnings():
         # trl 1.16 and peft 0.21 ask transformers 5.23 by a name that goes in its version 6
         warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
-        scorer = load_scorer(load_base(settings, base).model, reward) if reward else None
+        scorer = load_scorer(_load(settings, base, run).model, reward) if reward else None
         teaching = _teach(method, loaded, learnt, kept, course, adapter=adapter, scorer=scorer)
         target.mkdir(parents=True, exist_ok=True)
         (target / BEGUN).write_text(json.dumps(facts), encoding="utf-8")
@@ -150,8 +150,9 @@ def _described(run: Run) -> dict[str, Any]:
 
 def _check_target(target: Path, facts: dict[str, Any]) -> None:
     """Raise EvaluationError for a folder with something in it that is not the same training, cut off."""
-    if not target.exists() or not any(target.iterdir()):
-        return
+    there = {path.name for path in target.iterdir()} if target.exists() else set()
+    if there <= {CHECKPOINTS, BEGUN} and not any(target.glob(f"{CHECKPOINTS}/checkpoint-*")):
+        return  # whatever was begun there, nothing is lost
     remedy = "name a new folder, or the very settings of what was cut off"
     if not (target / BEGUN).is_file():
         raise EvaluationError(target, "there is something in it", remedy)
@@ -160,21 +161,23 @@ def _check_target(target: Path, facts: dict[str, Any]) -> None:
         raise EvaluationError(target, f"it was begun with another {', '.join(other)}", remedy)
 
 
-def _load(settings: Settings, base: str, run: Run, adapters: Sequence[Path | None]) -> Base:
-    """Return the base; raise ModelError where an adapter was made for other weights."""
+def _load(settings: Settings, base: str, run: Run, adapter: Path | None = None, reward: Path | None = None) -> Base:
+    """Return the base; raise ModelError where an adapter is of another kind, or was made for other weights."""
     import torch
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[run.precision]
     loaded = load_base(settings, base, dtype=dtype)
-    for folder in filter(None, adapters):
-        kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
-        if kind != "LORA":
-            raise ModelError(folder, f"it is an adapter of the kind {kind}", "Name a LoRA adapter")
+    for folder, wanted in ((adapter, "LORA CAUSAL_LM"), (reward, "LORA SEQ_CLS")):
+        if folder is None:
+            continue
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        if (kind := f"{config['peft_type']} {config['task_type']}") != wanted:
+            raise ModelError(folder, f"it is of the kind {kind}, not {wanted}", "Name another folder")
         made = folder / "training.json"
         known = json.loads(made.read_text(encoding="utf-8")).get("base_sha256", "") if made.is_file() else ""
         if known and known != loaded.sha256:
             raise ModelError(
-                folder, f"it was made for the weights {known}", f"Set RAG_MODEL to them, not {loaded.path}"
+                folder, f"it was made for the weights {known}, not for {loaded.path}", "Set RAG_MODEL to them"
             )
     if loaded.tokenizer.pad_token is None:
         loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
@@ -200,7 +203,6 @@ def _tokens(tokenizer: Any, pair: Pair, *, answers: bool) -> int:
 
 def _finish(target: Path, model: Any, facts: dict[str, Any]) -> None:
     """Leave the adapter and training.json in the folder, or no folder where there is no model to save."""
-    shutil.rmtree(target / CHECKPOINTS)
     if model is None:
         shutil.rmtree(target)
         return
@@ -211,4 +213,5 @@ def _finish(target: Path, model: Any, facts: dict[str, Any]) -> None:
     model.save_pretrained(str(target), selected_adapters=["default"], save_embedding_layers=False)
     (target / "README.md").unlink()  # peft's form to fill in
     (target / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(target / CHECKPOINTS)  # last: whatever interrupts this, the same command mends it
     (target / BEGUN).unlink()
