@@ -176,7 +176,6 @@ def preferences(
     epochs: Annotated[float, typer.Option(min=0, help="How often to read the pairs.")] = 1,
     minutes: Annotated[float, typer.Option(min=0, help="Longest time to train.")] = 30,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a LoRA adapter to prefer better answers, saved if it does so on pairs that were held back."""
@@ -204,7 +203,6 @@ def preferences(
             epochs=epochs,
             minutes=minutes,
             seed=seed,
-            resume=resume,
             on_progress=lambda done, total, loss: on_progress(done, total, done),
         )
     if as_json:

@@ -1,6 +1,7 @@
 """Rows of graded answers come in; pairs of a better and a worse answer to the same prompt go out."""
 
 import json
+import random
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from training.examples import Listener, style_to_train
 from training.rewards import holding, points
 
 MARGIN = 0.3  # points between the two answers of a pair
+FEWEST = 20  # prompts
+KEPT_APART = 10  # one prompt of so many is held back
 GOOD = 0.5  # points from which an answer needs no reference in its place
 ROLES = {"system", "user", "assistant"}
 ROWS = "give what `evaluate answers --rows FILE` wrote"
@@ -55,6 +58,19 @@ def read_pairs(path: Path) -> list[Pair]:
             raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", PAIRS) from None
         found.setdefault((pair.prompt, pair.chosen, pair.rejected), pair)
     return list(found.values())
+
+
+def held_back(pairs: Sequence[Pair], seed: int, *, of: Path) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs to learn from and those of a tenth of the prompts, drawn by the seed.
+
+    Raise EvaluationError where there are fewer than FEWEST prompts.
+    """
+    prompts = sorted({pair.prompt for pair in pairs})
+    if len(prompts) < FEWEST:
+        reason = f"{len(prompts)} prompts with pairs that fit the length; {FEWEST} are needed"
+        raise EvaluationError(of, reason, "give more pairs, or raise --length")
+    kept = set(random.Random(seed).sample(prompts, -(-len(prompts) // KEPT_APART)))  # noqa: S311  (no secret)
+    return [pair for pair in pairs if pair.prompt not in kept], [pair for pair in pairs if pair.prompt in kept]
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:

@@ -8,12 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from training.activations import Run
+from training.arguments import trainer_arguments
 from training.pairs import Pair
 from training.rewards import points_to
 from training.scoring import answers_of, log_probabilities, mean, score_margins, share_over_zero
 
 ANSWERS = 4  # to each prompt, that GRPO compares
 ANSWER_TOKENS = 64
+SHARED = (  # arguments of a Trainer that trl's kinds of it take as they are
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "bf16",
+    "fp16",
+    "optim",
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "num_train_epochs",
+    "seed",
+    "data_seed",
+    "logging_steps",
+    "save_total_limit",
+    "dataloader_pin_memory",
+    "ddp_find_unused_parameters",
+    "use_cpu",
+    "deepspeed",
+    "report_to",
+    "disable_tqdm",
+)
 Progress = Callable[[int, int, float], None]  # steps done, steps in all, mean loss of late
 
 
@@ -54,7 +76,7 @@ def teach_dpo(model: Any, tokenizer: Any, learnt: Sequence[Pair], kept: Sequence
 
     trainer: Any = DPOTrainer(
         model=model,
-        args=DPOConfig(**_arguments(course), beta=course.beta, max_length=None),
+        args=_arguments(DPOConfig, course, beta=course.beta, max_length=None),
         train_dataset=_conversations(learnt),
         eval_dataset=_conversations(kept),
         processing_class=tokenizer,
@@ -85,7 +107,7 @@ def teach_reward(model: Any, tokenizer: Any, learnt: Sequence[Pair], kept: Seque
     trainer: Any = RewardTrainer(
         model=model,
         # scores that stay near 0 tell the margin as well, and don't drift (Eisenstein et al. 2023, arXiv 2312.09244)
-        args=RewardConfig(**_arguments(course), max_length=None, center_rewards_coefficient=0.01),
+        args=_arguments(RewardConfig, course, max_length=None, center_rewards_coefficient=0.01),
         train_dataset=_conversations(learnt),
         eval_dataset=_conversations(kept),
         processing_class=tokenizer,
@@ -120,14 +142,19 @@ def teach_grpo(
     def reward(completions: list[Any], chosen: list[str], **rest: Any) -> list[float]:
         return [points_to(answer[0]["content"], right) for answer, right in zip(completions, chosen, strict=True)]
 
-    arguments = _arguments(course)
     whole = math.lcm(course.run.batch, ANSWERS) // course.run.batch  # passes that hold whole groups
-    arguments["gradient_accumulation_steps"] = whole * course.run.accumulate
     prompts = {pair.prompt: pair for pair in learnt}.values()
     trainer: Any = GRPOTrainer(
         model=model,
         reward_funcs=[scorer or reward],
-        args=GRPOConfig(**arguments, beta=course.beta, num_generations=ANSWERS, max_completion_length=ANSWER_TOKENS),
+        args=_arguments(
+            GRPOConfig,
+            course,
+            beta=course.beta,
+            gradient_accumulation_steps=whole * course.run.accumulate,
+            num_generations=ANSWERS,
+            max_completion_length=ANSWER_TOKENS,
+        ),
         train_dataset=_dataset([{"prompt": list(pair.messages), "chosen": pair.chosen} for pair in prompts]),
         processing_class=tokenizer,
         reward_processing_classes=[tokenizer],
@@ -142,29 +169,16 @@ def teach_grpo(
     return Teaching(trainer, model, measure)
 
 
-def _arguments(course: Course) -> dict[str, Any]:
-    """Return what every trainer gets: it logs to nobody, and leaves a checkpoint at each tenth of the way."""
-    run = course.run
-    return {
-        "output_dir": str(course.folder),
-        "per_device_train_batch_size": run.batch,
-        "gradient_accumulation_steps": run.accumulate,
-        "activation_checkpointing": run.checkpointing,
-        "bf16": False,  # frozen weights are held in run.precision, what is trained in fp32
-        "optim": {"adamw": "adamw_torch", "adamw-8bit": "adamw_8bit"}[run.optimiser],
-        "learning_rate": course.rate,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.1,
-        "num_train_epochs": course.epochs,
-        "seed": course.seed,
-        "data_seed": course.seed,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "logging_steps": 1,
-        "save_steps": 0.1,
-        "save_total_limit": 1,
-        "dataloader_pin_memory": False,
-    }
+def _arguments(kind: Any, course: Course, **more: Any) -> Any:
+    """Return trl's arguments: those that every training here has, and a checkpoint at each tenth of the way."""
+    shared = trainer_arguments(
+        course.run, course.folder, rate=course.rate, epochs=course.epochs, warmup=0.1, seed=course.seed, log=1
+    )
+    given = {name: getattr(shared, name) for name in SHARED}
+    given["activation_checkpointing"] = course.run.checkpointing
+    arguments = kind(str(course.folder), save_steps=0.1, **given | more)
+    arguments._n_gpu = shared.n_gpu
+    return arguments
 
 
 def _watch(course: Course) -> Any:

@@ -8,7 +8,6 @@ trl 1.16 has no PPO any more; GRPO has its clipped objective and does without th
 """
 
 import json
-import random
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -22,13 +21,11 @@ from settings import Settings
 from training.activations import Run
 from training.base import Base, load_base
 from training.methods import prepare
-from training.pairs import Pair, read_pairs
+from training.pairs import Pair, held_back, read_pairs
 from training.preference_trainers import ANSWER_TOKENS, Course, Progress, Teaching, teach_dpo, teach_grpo, teach_reward
 from training.scoring import build_scorer, load_scorer
 
 Method = Literal["dpo", "reward", "grpo"]
-FEWEST = 20  # prompts
-KEPT_APART = 10  # one prompt of so many is held back
 RATES: dict[Method, float] = {"dpo": 5e-5, "reward": 1e-4, "grpo": 1e-5}
 BETAS: dict[Method, float] = {"dpo": 0.1, "reward": 0.0, "grpo": 0.04}  # as in their papers
 CHANCE = {"accuracy": 0.5}  # what is to be had by guessing
@@ -50,16 +47,15 @@ def train_preferences(
     epochs: float = 1,
     minutes: float = 30,
     seed: int = 0,
-    resume: bool = False,
     on_progress: Progress = lambda done, total, loss: None,
 ) -> dict[str, Any]:
     """Train on nine tenths of the prompts, measure on the rest, and write `target` only if that pays.
 
     base: as `load_base` has it. adapter: a LoRA adapter's folder to go on from, which is then the reference. reward:
-    what `reward` wrote, for grpo. beta: how much the model is held to the reference. resume: go on with what was
-    interrupted. A pair over run.length tokens with its prompt is left out and counted. Return the figures before and
-    after. Raise EvaluationError for unusable pairs or a target that is not empty, ModelError for a model that is not
-    the adapter's.
+    what `reward` wrote, for grpo. beta: how much the model is held to the reference. A pair over run.length tokens with
+    its prompt is left out and counted. In a target where the same training was cut off, it goes on from its last
+    checkpoint. Return the figures before and after. Raise EvaluationError for unusable pairs or a target with something
+    else in it, ModelError for a model that is not the adapter's.
     """
     _check(run, method, reward)
     every = read_pairs(pairs)
@@ -67,8 +63,8 @@ def train_preferences(
     facts = {"base": base or settings.model, "method": run.method, "preferences": method, **_described(run)}
     facts |= {"beta": beta, "rate": rate, "epochs": epochs, "seed": seed, "pairs_sha256": file_sha256(pairs)}
     facts |= {"adapter_sha256": _sha256(adapter), "reward_sha256": _sha256(reward)}
-    _check_target(target, facts, resume=resume)
-    loaded = _load(settings, base, run, (adapter, reward))
+    _check_target(target, facts)
+    loaded = _load(settings, base, run, adapter=adapter, reward=reward)
     facts["base_sha256"] = loaded.sha256
     longest = run.length - (ANSWER_TOKENS if method == "grpo" else 0)
     fitting = [pair for pair in every if _tokens(loaded.tokenizer, pair, answers=method != "grpo") <= longest]
@@ -77,7 +73,7 @@ def train_preferences(
     with warnings.catch_warnings():
         # trl 1.16 and peft 0.21 ask transformers 5.23 by a name that goes in its version 6
         warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
-        scorer = load_scorer(load_base(settings, base).model, reward) if reward else None
+        scorer = load_scorer(_load(settings, base, run).model, reward) if reward else None
         teaching = _teach(method, loaded, learnt, kept, course, adapter=adapter, scorer=scorer)
         target.mkdir(parents=True, exist_ok=True)
         (target / BEGUN).write_text(json.dumps(facts), encoding="utf-8")
@@ -97,19 +93,6 @@ def _check(run: Run, method: Method, reward: Path | None) -> None:
         raise ModelError(run.method, f"{method} trains LoRA adapters", "Take lora")
     if reward and method != "grpo":
         raise ModelError(reward, f"{method} asks no reward model", "Name it with grpo")
-
-
-def held_back(pairs: Sequence[Pair], seed: int, *, of: Path) -> tuple[list[Pair], list[Pair]]:
-    """Return the pairs to learn from and those of a tenth of the prompts, drawn by the seed.
-
-    Raise EvaluationError where there are fewer than FEWEST prompts.
-    """
-    prompts = sorted({pair.prompt for pair in pairs})
-    if len(prompts) < FEWEST:
-        reason = f"{len(prompts)} prompts with pairs that fit the length; {FEWEST} are needed"
-        raise EvaluationError(of, reason, "give more pairs, or raise --length")
-    kept = set(random.Random(seed).sample(prompts, -(-len(prompts) // KEPT_APART)))  # noqa: S311  (no secret)
-    return [pair for pair in pairs if pair.prompt not in kept], [pair for pair in pairs if pair.prompt in kept]
 
 
 def _teach(
@@ -165,32 +148,36 @@ def _described(run: Run) -> dict[str, Any]:
     return {"rank": run.rank, "targets": ",".join(run.targets), "batch": batch, **precise}
 
 
-def _check_target(target: Path, facts: dict[str, Any], *, resume: bool) -> None:
-    """Raise EvaluationError for a folder with something in it that is not the same training, to be resumed."""
-    if not target.exists() or not any(target.iterdir()):
-        return
-    if not resume or not (target / BEGUN).is_file():
-        raise EvaluationError(target, "there is something in it", "name a new folder, or --resume what was interrupted")
+def _check_target(target: Path, facts: dict[str, Any]) -> None:
+    """Raise EvaluationError for a folder with something in it that is not the same training, cut off."""
+    there = {path.name for path in target.iterdir()} if target.exists() else set()
+    if there <= {CHECKPOINTS, BEGUN} and not any(target.glob(f"{CHECKPOINTS}/checkpoint-*")):
+        return  # whatever was begun there, nothing is lost
+    remedy = "name a new folder, or the very settings of what was cut off"
+    if not (target / BEGUN).is_file():
+        raise EvaluationError(target, "there is something in it", remedy)
     begun = json.loads((target / BEGUN).read_text(encoding="utf-8"))
     if other := [name for name, fact in facts.items() if begun.get(name) != fact]:
-        raise EvaluationError(target, f"it was begun with another {', '.join(other)}", "take the same, or a new folder")
+        raise EvaluationError(target, f"it was begun with another {', '.join(other)}", remedy)
 
 
-def _load(settings: Settings, base: str, run: Run, adapters: Sequence[Path | None]) -> Base:
-    """Return the base; raise ModelError where an adapter was made for other weights."""
+def _load(settings: Settings, base: str, run: Run, adapter: Path | None = None, reward: Path | None = None) -> Base:
+    """Return the base; raise ModelError where an adapter is of another kind, or was made for other weights."""
     import torch
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[run.precision]
     loaded = load_base(settings, base, dtype=dtype)
-    for folder in filter(None, adapters):
-        kind = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))["peft_type"]
-        if kind != "LORA":
-            raise ModelError(folder, f"it is an adapter of the kind {kind}", "Name a LoRA adapter")
+    for folder, wanted in ((adapter, "LORA CAUSAL_LM"), (reward, "LORA SEQ_CLS")):
+        if folder is None:
+            continue
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        if (kind := f"{config['peft_type']} {config['task_type']}") != wanted:
+            raise ModelError(folder, f"it is of the kind {kind}, not {wanted}", "Name another folder")
         made = folder / "training.json"
         known = json.loads(made.read_text(encoding="utf-8")).get("base_sha256", "") if made.is_file() else ""
         if known and known != loaded.sha256:
             raise ModelError(
-                folder, f"it was made for the weights {known}", f"Set RAG_MODEL to them, not {loaded.path}"
+                folder, f"it was made for the weights {known}, not for {loaded.path}", "Set RAG_MODEL to them"
             )
     if loaded.tokenizer.pad_token is None:
         loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
@@ -216,7 +203,6 @@ def _tokens(tokenizer: Any, pair: Pair, *, answers: bool) -> int:
 
 def _finish(target: Path, model: Any, facts: dict[str, Any]) -> None:
     """Leave the adapter and training.json in the folder, or no folder where there is no model to save."""
-    shutil.rmtree(target / CHECKPOINTS)
     if model is None:
         shutil.rmtree(target)
         return
@@ -227,4 +213,5 @@ def _finish(target: Path, model: Any, facts: dict[str, Any]) -> None:
     model.save_pretrained(str(target), selected_adapters=["default"], save_embedding_layers=False)
     (target / "README.md").unlink()  # peft's form to fill in
     (target / "training.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(target / CHECKPOINTS)  # last: whatever interrupts this, the same command mends it
     (target / BEGUN).unlink()
