@@ -52,6 +52,7 @@ def train_query_adapter(settings: Settings, questions: Path, target: Path) -> di
         if report["pays"]:
             matrix, strength = lessons.learn()
             about = {"questions_sha256": file_sha256(questions), "strength": str(strength)}
+            target.parent.mkdir(parents=True, exist_ok=True)
             save_query_adapter(target, matrix, embedder_identity(plain), about)
             report |= {"strength": strength, "file": str(target), "next": f"RAG_QUERY_ADAPTER={target}"}
     return report
