@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,8 @@ def train_supervised(
     set_seed(plan.seed)
     parameters = base.model.num_parameters()
     model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout)
+    if run.method != "full":  # peft would ask the hub how many words the base knows
+        model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     rate = plan.rate or default_rate(run, parameters)
     arguments = trainer_arguments(
         run,
