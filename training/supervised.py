@@ -64,7 +64,6 @@ def train_supervised(
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     asked = {"run": asdict(run), "plan": asdict(plan), **record}
-    begun = _claim(target, asked)
     rows, kept = (_rows(base.tokenizer, some, run.length) for some in (examples, validation))
     if len(rows) < FEWEST:
         reason = f"{len(rows)} examples of at most {run.length} tokens; {FEWEST} are needed"
@@ -72,9 +71,7 @@ def train_supervised(
     if plan.packing and run.method in (*SOFT, "prefix"):
         raise ModelError(f"{run.method} with --packing", "what it adds stands before a sequence", "Leave it out")
     set_seed(plan.seed)
-    parameters = base.model.num_parameters()
-    model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout)
-    rate = plan.rate or default_rate(run, parameters)
+    rate = plan.rate or default_rate(run, base.model.num_parameters())
     arguments = trainer_arguments(
         run,
         target / CHECKPOINTS,
@@ -86,6 +83,10 @@ def train_supervised(
         evaluated=bool(kept),
         workers=plan.workers,
     )
+    with arguments.main_process_first():  # the others find what it wrote
+        begun = _claim(target, asked)
+    prompt = base.tokenizer(examples[0].messages[0]["content"])["input_ids"]
+    model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout, prompt=prompt)
     listener = _listener(plan.minutes * 60, on_progress)
     stoppers = [EarlyStoppingCallback(plan.patience)] if kept else []
     trainer = _trainer()(
@@ -102,7 +103,6 @@ def train_supervised(
     trainer.train(resume_from_checkpoint=begun)
     after = trainer.evaluate()["eval_loss"] if kept else None
     trainer.save_model(str(target))
-    base.tokenizer.save_pretrained(str(target))
     log = trainer.state.log_history
     report = asked | {
         "rate": rate,
@@ -118,6 +118,7 @@ def train_supervised(
         "log": log,
     }
     if trainer.is_world_process_zero():
+        base.tokenizer.save_pretrained(str(target))
         (target / RECORD).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         draw_losses(log, target / "loss.png")
         shutil.rmtree(target / CHECKPOINTS)
@@ -216,8 +217,9 @@ def _trainer() -> Any:
             total = torch.nn.functional.cross_entropy(
                 outputs.logits.float().flatten(0, 1), wanted, ignore_index=IGNORED, reduction="sum"
             )
-            count = (wanted != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-            loss = total / count
+            # the items are those of all processes, whose gradients are then averaged
+            share = None if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
+            loss = total / ((wanted != IGNORED).sum() if share is None else share)
             return (loss, outputs) if return_outputs else loss
 
         def prediction_step(self, model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
