@@ -59,9 +59,9 @@ def train(run: Run, folder: str) -> WEIGHTS:
     trained = {name: weights for name, weights in trainer.model.named_parameters() if weights.requires_grad}
     whole: Any = nullcontext()
     if run.zero == 3:
-        from deepspeed.zero import GatheredParameters
+        import deepspeed
 
-        whole = GatheredParameters(list(trained.values()))
+        whole = deepspeed.zero.GatheredParameters(list(trained.values()))
     with whole:
         return {name: weights.detach().float().numpy().copy() for name, weights in trained.items()}
 

@@ -120,6 +120,7 @@ MAY_IMPORT = {
         "chains",
         "settings",
         "errors",
+        "words",
     },
     "terminal": {"chains", "loaders", "surveys"},
     "tables": {"terminal", "chains"},
@@ -240,6 +241,7 @@ def names(requirements: list[str]) -> set[str]:
 def test_every_import_is_a_declared_dependency() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     declared = names(PROJECT["project"]["dependencies"]) | names(extras["ocr"]) | names(extras["pq"])
+    declared |= names(extras["training"])
     providers = packages_distributions()
     undeclared = {}
     for path in FILES:

@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
 DEEPSPEED = Path(__file__).parent / "deepspeed"
 OPTIMISERS = {"adamw": "adamw_torch_fused", "adamw-8bit": "adamw_bnb_8bit"}
-# What is added starts from nothing, or from vectors that only a large step moves: (IA)³: Liu et al. 2022;
-# the prompt methods: the examples of peft's documentation.
-RATES = {"ia3": 3e-3, "prefix": 1e-2, "prompt": 3e-2, "p-tuning": 3e-3}
+# (IA)³: Liu et al. 2022; the prompt methods: peft's examples, whose P-tuning has matrices, which take smaller steps.
+RATES = {"ia3": 3e-3, "prefix": 3e-2, "prompt": 3e-2, "p-tuning": 1e-3}
 
 
 def default_rate(run: Run, parameters: int) -> float:

@@ -98,7 +98,9 @@ def build_examples(
     reads, as it is written there, with the passage's number. documents: a folder asked instead of the index in use.
     count_tokens: of messages, as the model to be trained counts them.
     """
-    settings = settings.model_copy(update={"answer_style": _style(settings), "answer_cache": False, "rewrite": "rules"})
+    settings = settings.model_copy(
+        update={"answer_style": style_to_train(settings), "answer_cache": False, "rewrite": "rules"}
+    )
     with ExitStack() as stack:
         if documents:
             store = stack.enter_context(tempfile.TemporaryDirectory(prefix="groundwork-"))
@@ -126,7 +128,7 @@ def build_examples(
     return made, dict(skipped)
 
 
-def _style(settings: Settings) -> str:
+def style_to_train(settings: Settings) -> str:
     """Return the style in which the model is asked; auto never means to ask none."""
     if settings.answer_style in ("write", "brief"):
         return settings.answer_style

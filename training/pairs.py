@@ -1,0 +1,188 @@
+"""Rows of graded answers come in; pairs of a better and a worse answer to the same prompt go out."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import convert_to_openai_messages
+from langchain_core.runnables import RunnableLambda
+
+from chains.post_filter import REFUSAL
+from chat_models import ChatModel
+from errors import EvaluationError, one_line
+from loaders.generations import open_store
+from pipeline import build_chain, open_index
+from searching import Search
+from settings import Settings
+from training.examples import Listener, style_to_train
+from training.rewards import holding, points
+
+MARGIN = 0.3  # points between the two answers of a pair
+GOOD = 0.5  # points from which an answer needs no reference in its place
+ROLES = {"system", "user", "assistant"}
+ROWS = "give what `evaluate answers --rows FILE` wrote"
+PAIRS = 'write one {"messages": [{"role", "content"}, …], "chosen": …, "rejected": …} a line'
+Row = dict[str, Any]  # a line of `evaluate answers --rows`
+Message = dict[str, str]  # role and content
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt as chat messages, before any template, and two answers to it, the first of which is better."""
+
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+    @property
+    def prompt(self) -> str:
+        """Return the messages as one text: pairs with the same belong together."""
+        return json.dumps(self.messages, ensure_ascii=False)
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Return the pairs of a JSONL file, each once; raise EvaluationError that names the row."""
+    found: dict[tuple[str, str, str], Pair] = {}
+    for number, row in _read(path, PAIRS):
+        try:
+            pair = _pair(row)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", PAIRS) from None
+        found.setdefault((pair.prompt, pair.chosen, pair.rejected), pair)
+    return list(found.values())
+
+
+def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
+    """Write them as JSON lines."""
+    text = "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EvaluationError(path, one_line(error), "name a file in a folder that exists") from None
+
+
+def read_answers(paths: Sequence[Path]) -> list[Row]:
+    """Return the rows of several evaluations of answers; raise EvaluationError that names the file and the row."""
+    rows = []
+    wanted = {"question": str, "answer": str, "answers": list, "answerable": bool, "abstained": bool, "contexts": list}
+    for path in paths:
+        for number, row in _read(path, ROWS):
+            if wrong := [name for name, kind in wanted.items() if not isinstance(row.get(name), kind)]:
+                reason = f"it lacks {', '.join(wrong)}, or has something else there"
+                raise EvaluationError(f"{path}, row {number}", reason, ROWS)
+            rows.append(row)
+    return rows
+
+
+def pairs_from_rows(
+    rows: Iterable[Row],
+    messages: Callable[[Row], tuple[Message, ...]],
+    *,
+    margin: float = MARGIN,
+    references: bool = False,
+) -> list[Pair]:
+    """Return, for each question that was answered from the same passages more than once, its best answer over others.
+
+    rows: of several models, settings or seeds. messages: what a row's answer was asked with. margin: the points
+    (training.rewards.points) that another answer has to have less. references: where no answer has GOOD points, the
+    reference with the number of its passage is the best one, or the refusal.
+    """
+    asked: dict[tuple[str, ...], list[Row]] = {}
+    for row in (row for row in rows if row["contexts"]):  # without, no model was asked
+        asked.setdefault((row["question"], *row["contexts"]), []).append(row)
+    pairs = []
+    for same in asked.values():
+        graded, prompt = {_said(row): _points(row) for row in same}, ()
+        if references and max(graded.values()) < GOOD:
+            prompt = messages(same[0])
+            graded |= dict.fromkeys(_reference(same[0], prompt), 1.0)
+        best = max(graded, key=lambda answer: graded[answer])
+        worse = [answer for answer, found in graded.items() if graded[best] - found >= margin]
+        prompt = prompt or (messages(same[0]) if worse else ())
+        pairs += [Pair(prompt, best, answer) for answer in worse]
+    return pairs
+
+
+@contextmanager
+def open_prompts(settings: Settings) -> Iterator[Callable[[Row], tuple[Message, ...]]]:
+    """Yield what makes of a row the messages with which the chain asks a model, the row's passages being found.
+
+    They fitted the model then; so nothing is counted.
+    """
+    given = {"answer_style": style_to_train(settings), "index": "exact", "least_evidence": 0.0, "rewrite": "rules"}
+    listener = Listener()
+    model = ChatModel(listener, settings.context_tokens, count_tokens=lambda messages: 0, is_small=True)
+    with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
+        settings = settings.model_copy(update=given | {"store": Path(directory)})
+        with open_store(settings.store, write=True, kind=settings.index):
+            pass  # an index without documents, by whose words no question is corrected
+        with open_index(settings) as index:
+
+            def messages(row: Row) -> tuple[Message, ...]:
+                passages = [_found(n, text) for n, text in enumerate(row["contexts"])]
+                search: Search = RunnableLambda(lambda queries: passages)
+                build_chain(settings, index, model, search=search).invoke({"question": row["question"], "history": []})
+                heard = convert_to_openai_messages(listener.heard.pop())
+                return tuple({"role": message["role"], "content": message["content"]} for message in heard)
+
+            yield messages
+
+
+def _found(n: int, text: str) -> Document:
+    place = {"source": str(n), "page": None, "line": 1, "section": "", "start": 0}
+    found = {"also_in": [], "chunks": [str(n)], "hit": (0, len(text)), "score": 1.0}
+    return Document(id=str(n), page_content=text, metadata=place | found)
+
+
+def _said(row: Row) -> str:
+    return REFUSAL if row["abstained"] else str(row["answer"])
+
+
+def _points(row: Row) -> float:
+    references = row["answers"] if row["answerable"] else ()
+    return points(_said(row), references, holding(row["contexts"], references))
+
+
+def _reference(row: Row, prompt: Sequence[Message]) -> list[str]:
+    """Return the right answer as it is to be given, if the model reads it; style brief shows it less than was found."""
+    if not row["answerable"]:
+        return [REFUSAL]
+    read = prompt[-1]["content"]
+    found = ((each, holding(row["contexts"], [each])) for each in row["answers"] if holding([read], [each]))
+    return [f"{reference} [{passages[0]}]" for reference, passages in found if passages][:1]
+
+
+def _pair(row: Row) -> Pair:
+    messages = tuple({"role": str(each["role"]), "content": str(each["content"])} for each in row["messages"])
+    chosen, rejected = (row[name] for name in ("chosen", "rejected"))
+    if not messages or messages[-1]["role"] != "user" or {each["role"] for each in messages} - ROLES:
+        raise ValueError("its messages are not of system, user and assistant with the user's last")
+    if not all(isinstance(each, str) and each.strip() for each in (chosen, rejected)):
+        raise ValueError("chosen and rejected are not two texts")
+    if chosen.strip() == rejected.strip():
+        raise ValueError("chosen and rejected are the same")
+    return Pair(messages, chosen, rejected)
+
+
+def _read(path: Path, remedy: str) -> Iterator[tuple[int, Row]]:
+    """Yield the objects of a JSONL file with the numbers of their rows."""
+    number, found = 0, False
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+            if line.strip():
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError("it is no object")
+                found = True
+                yield number, row
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(path, one_line(error), remedy) from None
+    except ValueError as error:
+        raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", remedy) from None
+    if not found:
+        raise EvaluationError(path, "it is empty", remedy)
