@@ -85,6 +85,8 @@ def train_supervised(
     )
     with arguments.main_process_first():  # the others find what it wrote
         begun = _claim(target, asked)
+    # accelerate 1.15 leaves a model that was evaluated before alone: each of several processes would train its own
+    arguments.eval_on_start = bool(kept) and not begun
     prompt = base.tokenizer(examples[0].messages[0]["content"])["input_ids"]
     model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout, prompt=prompt)
     listener = _listener(plan.minutes * 60, on_progress)
@@ -99,11 +101,11 @@ def train_supervised(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.shift = run.virtual_tokens if run.method in SOFT else 0
-    before = trainer.evaluate()["eval_loss"] if kept and not begun else None
     trainer.train(resume_from_checkpoint=begun)
     after = trainer.evaluate()["eval_loss"] if kept else None
     trainer.save_model(str(target))
     log = trainer.state.log_history
+    before = next((row["eval_loss"] for row in log if "eval_loss" in row), None)
     report = asked | {
         "rate": rate,
         "examples": len(rows),
