@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, PrinterCallback, Trainer
 
 from errors import ModelError
 from training.activations import LINEAR, Run, Shape
 from training.arguments import DEEPSPEED, default_rate, trainer_arguments
+from training.base import Base
+from training.examples import Example
 from training.memory import trained_parameters
 from training.methods import prepare
+from training.supervised import Plan, train_supervised
 
 METHODS = ("full", "lora", "qlora", "ia3", "prefix", "prompt", "p-tuning")
 RUN = Run(rank=4, targets=LINEAR, virtual_tokens=5, precision="fp32", batch=2, length=12)
@@ -144,14 +150,32 @@ def test_two_passes_of_two_rows_are_one_of_four(tmp_path: Path) -> None:
     assert furthest(train(run, tmp_path), whole) > 1e-3
 
 
-def train_beside(rank: int, folder: Path) -> dict[str, Any]:
+def supervised(folder: Path, batch: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the weights that `finetune sft` adds to a tiny model, and its report."""
+    words = {"<end>": 0, "?": 1} | {str(number): number for number in range(2, 101)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, "?")),
+        eos_token="<end>",
+        pad_token="<end>",
+        chat_template="{% for message in messages %}{{ message.content }}{% endfor %}",
+    )
+    tokenizer.backend_tokenizer.pre_tokenizer = WhitespaceSplit()
+    asked = ({"role": "user", "content": "3 4"},)
+    examples = [Example("", "answer", asked, " 7 8 9 10 11"[: 2 + 2 * (n % 3)]) for n in range(16)]
+    base = Base(tiny(), tokenizer, Path("tiny"), "")
+    run, plan = replace(RUN, method="lora", batch=batch), Plan(epochs=1, rate=1e-2)
+    report = train_supervised(base, examples, examples[:4], folder, run, plan, record={})
+    return {name: weights.detach().numpy() for name, weights in trained(base.model).items()}, report
+
+
+def supervised_beside(rank: int, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train as one of two processes that torchrun would start."""
     world = {"LOCAL_RANK": rank, "RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "OMP_NUM_THREADS": 1}
     os.environ |= {name: str(value) for name, value in world.items()}
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     try:
-        return train(replace(RUN, method="lora"), folder)
+        return supervised(folder / "two", batch=2)
     finally:
         torch.distributed.destroy_process_group()
 
@@ -160,9 +184,12 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path) -> None
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["peft", "transformers.trainer", "transformers.models.llama.modeling_llama"])
     with ProcessPoolExecutor(2, context) as pool:
-        one, other = pool.map(train_beside, (0, 1), (tmp_path, tmp_path))
-    assert furthest(one, other) == 0
-    assert furthest(one, train(replace(RUN, method="lora", batch=4), tmp_path)) < 1e-6
+        (weights, report), (same, _) = pool.map(supervised_beside, (0, 1), (tmp_path, tmp_path))
+    alone, expected = supervised(tmp_path / "one", batch=4)
+    assert furthest(weights, same) == 0
+    assert furthest(weights, alone) < 1e-6
+    assert report["updates"] == expected["updates"] == 4
+    assert report["loss_after"] == pytest.approx(expected["loss_after"], abs=1e-2) < report["loss_before"]
 
 
 def test_the_best_model_is_kept_with_moments_of_eight_bits(tmp_path: Path) -> None:

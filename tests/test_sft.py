@@ -20,11 +20,12 @@ from prompts import load_prompt
 from settings import load_settings
 from training.activations import Run
 from training.base import Base
+from training.batches import IGNORED, Collator, packed, rows_of
 from training.care import clean_examples, is_meaningless, refuse_contamination, with_general, with_synonyms
 from training.examples import Example, build_examples, read_examples, write_examples
 from training.mining import Question
 from training.sft import Material, read_any, split
-from training.supervised import IGNORED, Collator, Plan, _packed, _rows, _trainer, train_supervised
+from training.supervised import Plan, _trainer, train_supervised
 
 FILES = {
     "kettle.txt": "The red kettle holds three litres. It was built in Leeds.",
@@ -182,13 +183,13 @@ SOME = [example(f"How many parts has number {n}?", f"{'three' if n % 2 else 'fou
 
 def test_the_loss_is_the_models_own_on_completions_alone(tiny: Callable[[], Base], tmp_path: Path) -> None:
     base = tiny()
-    rows = _rows(base.tokenizer, SOME[:3], 200)
+    rows = rows_of(base.tokenizer, SOME[:3], 200)
     assert base.tokenizer.decode([label for label in rows[0]["labels"] if label != IGNORED]) == "four [1]<|im_end|>"
     wanted = float(base.model(**Collator(2, masked=True)(rows)).loss.detach())
     trainer = _trainer().__new__(_trainer())
-    packed = _packed(rows, 1000)
-    assert len(packed) == 1
-    for batch in (Collator(2)(rows), Collator(2)(packed)):
+    joined = packed(rows, 1000)
+    assert len(joined) == 1
+    for batch in (Collator(2)(rows), Collator(2)(joined)):
         assert float(trainer.compute_loss(base.model, batch).detach()) == pytest.approx(wanted, rel=1e-4)
 
 

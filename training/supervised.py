@@ -14,15 +14,14 @@ from errors import EvaluationError, ModelError
 from training.activations import SOFT, Run
 from training.arguments import default_rate, trainer_arguments
 from training.base import Base
+from training.batches import IGNORED, Collator, packed, rows_of
 from training.examples import Example
 from training.methods import prepare
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 Progress = Callable[[int, int, float, float], None]  # updates done, in all, loss of late, seconds left
-Row = dict[str, list[int]]
-IGNORED = -100  # the label of a token whose loss does not count
 FEWEST = 8  # examples
 CHECKPOINTS, RECORD = "checkpoints", "training.json"
 
@@ -65,19 +64,14 @@ def train_supervised(
     from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
     asked = {"run": asdict(run), "plan": asdict(plan), **record}
-    begun = _claim(target, asked)
-    rows, kept = (_rows(base.tokenizer, some, run.length) for some in (examples, validation))
+    rows, kept = (rows_of(base.tokenizer, some, run.length) for some in (examples, validation))
     if len(rows) < FEWEST:
         reason = f"{len(rows)} examples of at most {run.length} tokens; {FEWEST} are needed"
         raise EvaluationError(target, reason, "give more, or raise --length")
     if plan.packing and run.method in (*SOFT, "prefix"):
         raise ModelError(f"{run.method} with --packing", "what it adds stands before a sequence", "Leave it out")
     set_seed(plan.seed)
-    parameters = base.model.num_parameters()
-    model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout)
-    if run.method != "full":  # peft would ask the hub how many words the base knows
-        model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
-    rate = plan.rate or default_rate(run, parameters)
+    rate = plan.rate or default_rate(run, base.model.num_parameters())
     arguments = trainer_arguments(
         run,
         target / CHECKPOINTS,
@@ -89,24 +83,31 @@ def train_supervised(
         evaluated=bool(kept),
         workers=plan.workers,
     )
+    with arguments.main_process_first():  # the others find what it wrote
+        begun = _claim(target, asked)
+    # accelerate 1.15 leaves a model that was evaluated before alone: each of several processes would train its own
+    arguments.eval_on_start = bool(kept) and not begun
+    prompt = base.tokenizer(examples[0].messages[0]["content"])["input_ids"]
+    model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout, prompt=prompt)
+    if run.method != "full":  # peft would ask the hub how many words the base knows
+        model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
     listener = _listener(plan.minutes * 60, on_progress)
     stoppers = [EarlyStoppingCallback(plan.patience)] if kept else []
     trainer = _trainer()(
         model=model,
         args=arguments,
-        train_dataset=_packed(rows, run.length) if plan.packing else rows,
+        train_dataset=packed(rows, run.length) if plan.packing else rows,
         eval_dataset=kept or None,
         data_collator=Collator(base.tokenizer.pad_token_id or 0, masked=run.method in (*SOFT, "prefix")),
         callbacks=[listener, *stoppers],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.shift = run.virtual_tokens if run.method in SOFT else 0
-    before = trainer.evaluate()["eval_loss"] if kept and not begun else None
     trainer.train(resume_from_checkpoint=begun)
     after = trainer.evaluate()["eval_loss"] if kept else None
     trainer.save_model(str(target))
-    base.tokenizer.save_pretrained(str(target))
     log = trainer.state.log_history
+    before = next((row["eval_loss"] for row in log if "eval_loss" in row), None)
     report = asked | {
         "rate": rate,
         "examples": len(rows),
@@ -121,6 +122,7 @@ def train_supervised(
         "log": log,
     }
     if trainer.is_world_process_zero():
+        base.tokenizer.save_pretrained(str(target))
         (target / RECORD).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         draw_losses(log, target / "loss.png")
         shutil.rmtree(target / CHECKPOINTS)
@@ -145,60 +147,6 @@ def _claim(target: Path, asked: Mapping[str, Any]) -> str | None:
     note.parent.mkdir(parents=True)
     note.write_text(json.dumps(asked), encoding="utf-8")
     return None
-
-
-def _rows(tokenizer: Any, examples: Sequence[Example], longest: int) -> list[Row]:
-    """Return the tokens of each example, its prompt's labels ignored; those of more than `longest` are left out."""
-    rows = []
-    for example in examples:
-        prompt = tokenizer.apply_chat_template(list(example.messages), add_generation_prompt=True)["input_ids"]
-        answer = [*tokenizer(example.completion, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        if len(prompt) + len(answer) <= longest:
-            rows.append({"input_ids": [*prompt, *answer], "labels": [IGNORED] * len(prompt) + answer})
-    return rows
-
-
-def _packed(rows: Sequence[Row], longest: int) -> list[Row]:
-    """Join rows in their order to sequences of at most `longest` tokens, positions beginning anew with each row.
-
-    transformers keeps rows apart by these positions where a batch has one sequence; so a batch of several is one.
-    """
-    packs: list[Row] = []
-    for row in rows:
-        if not packs or len(packs[-1]["input_ids"]) + len(row["input_ids"]) > longest:
-            packs.append({"input_ids": [], "labels": [], "position_ids": []})
-        # the first label of a row is never asked for: what stands before it is another row's
-        for name, values in (*row.items(), ("position_ids", list(range(len(row["input_ids"]))))):
-            packs[-1][name].extend(values)
-    return packs
-
-
-@dataclass(frozen=True)
-class Collator:
-    """Make a batch of rows: packed ones joined, others padded on the right, where causal attention never looks.
-
-    masked: whether a mask is given all the same, as methods want that put something before a sequence.
-    """
-
-    pad: int
-    masked: bool = False
-
-    def __call__(self, rows: Sequence[Row]) -> dict[str, "torch.Tensor"]:
-        """Return input_ids and labels, and attention_mask or position_ids, each of (rows, tokens)."""
-        import torch
-
-        if "position_ids" in rows[0]:
-            return {name: torch.tensor([[value for row in rows for value in row[name]]]) for name in rows[0]}
-        longest = max(len(row["input_ids"]) for row in rows)
-        fill = {"input_ids": self.pad, "labels": IGNORED}
-        batch = {
-            name: torch.tensor([row[name] + [value] * (longest - len(row[name])) for row in rows])
-            for name, value in fill.items()
-        }
-        if not self.masked:
-            return batch
-        mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
-        return batch | {"attention_mask": torch.tensor(mask)}
 
 
 def _trainer() -> Any:
@@ -236,8 +184,9 @@ def _trainer() -> Any:
             total = torch.nn.functional.cross_entropy(
                 outputs.logits.float().flatten(0, 1), wanted, ignore_index=IGNORED, reduction="sum"
             )
-            count = (wanted != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-            loss = total / count
+            # the items are those of all processes, whose gradients are then averaged
+            share = None if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
+            loss = total / ((wanted != IGNORED).sum() if share is None else share)
             return (loss, outputs) if return_outputs else loss
 
         def prediction_step(self, model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
