@@ -11,7 +11,7 @@ import pytest
 from chains.queries import Query
 from errors import EvaluationError, ModelError
 from ingestion import ingest
-from loaders.embeddings import EmbedderIdentity, load_embeddings
+from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_counter
 from loaders.query_adapter import load_query_adapter, save_query_adapter
 from pipeline import embedder_identity, open_index
 from remembering import key_of
@@ -198,6 +198,7 @@ def test_only_the_layers_named_are_trained(tiny: Path, tmp_path: Path, layers: i
     assert not [name for name in moved if "embeddings" in name]
     read = load_embeddings(tmp_path / "model").embed_query("Which lamp?")
     assert np.linalg.norm(read) == pytest.approx(1)
+    assert load_token_counter(tmp_path / "model")[1] == load_token_counter(tiny)[1] == 64 - 2  # [CLS] and [SEP]
 
 
 def test_a_step_holds_no_right_passage_of_another_question_as_a_wrong_one() -> None:
