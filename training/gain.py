@@ -77,9 +77,10 @@ def split(questions: Sequence[Question], parts: int = 5, *, seed: int = 0) -> li
         shared = [at if each in joined else each for each in shared]
         owner |= dict.fromkeys(question.documents, at)
     first = [min(question.documents, default="") for question in questions]
+    ways: tuple[Sequence[int | str], ...] = (shared, first, range(len(shared)))
     order = random.Random(seed).sample(range(len(shared)), len(shared))  # noqa: S311  (an order, not a secret)
     groups: list[list[int]] = []
-    for labels in (shared, first, range(len(shared))):
+    for labels in ways:
         members: dict[int | str, list[int]] = {}
         for at in order:
             members.setdefault(labels[at], []).append(at)
