@@ -10,7 +10,7 @@ from pathlib import Path
 from langchain_core.embeddings import Embeddings
 
 from errors import ModelError, one_line
-from loaders.onnx_encoder import load_onnx_embeddings, supported
+from loaders.onnx_encoder import load_onnx_embeddings, longest_input, supported
 from loaders.tokens import TokenCounter
 
 TORCH, ONNX_INT8 = "torch", "onnx-int8"
@@ -143,8 +143,4 @@ def load_token_counter(folder: Path) -> tuple[TokenCounter, int]:
         reason = f"its tokenizer.json can't be read ({one_line(error)})"
         raise ModelError(folder, reason, "choose an embedder with one") from error
     special = counter.tokenizer.num_special_tokens_to_add(is_pair=False)
-    settings = folder / "sentence_bert_config.json"
-    longest = json.loads(settings.read_text()).get("max_seq_length") if settings.is_file() else None
-    if longest is None:
-        longest = json.loads((folder / "config.json").read_text())["max_position_embeddings"]
-    return counter, int(longest) - special
+    return counter, longest_input(folder) - special

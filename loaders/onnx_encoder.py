@@ -38,7 +38,7 @@ class OnnxEmbeddings(Embeddings):
         self._pooling = _pooling(folder)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(_longest(folder))
+        self._tokenizer.enable_truncation(longest_input(folder))
         self._session = _open_session(encoder)
         self._query_prompt, self._passage_prompt = query_prompt, passage_prompt
         self._threads = threads or _usable_cpus()
@@ -132,14 +132,14 @@ def _pooling(folder: Path) -> str:
     return {"mean": "mean", "cls": "cls", **LEGACY_MODES}.get(str(mode), "") if whole else ""
 
 
-def _longest(folder: Path) -> int:
+def longest_input(folder: Path) -> int:
     """Return the most tokens that the model reads, special ones included."""
     config = _read(folder / "config.json")
-    first = config.get("pad_token_id", 1) + 1 if config["model_type"] in OFFSET_POSITIONS else 0
+    first = config.get("pad_token_id", 1) + 1 if config.get("model_type") in OFFSET_POSITIONS else 0
     limits = (
         _read(folder / "sentence_bert_config.json").get("max_seq_length"),
         _read(folder / "tokenizer_config.json").get("model_max_length"),
-        config["max_position_embeddings"] - first,
+        config.get("max_position_embeddings", first) - first,
     )
     return int(min(limit for limit in limits if limit))
 

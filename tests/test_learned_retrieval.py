@@ -4,6 +4,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from chains.queries import Query
 from errors import EvaluationError, ModelError
 from ingestion import ingest
-from loaders.embeddings import EmbedderIdentity, load_embeddings
+from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_counter
 from loaders.query_adapter import load_query_adapter, save_query_adapter
 from pipeline import embedder_identity, open_index
 from remembering import key_of
@@ -101,7 +102,7 @@ def tiny(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
     folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: Any = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     BertModel(BertConfig(**sizes)).save_pretrained(folder / "bert")
     AutoTokenizer.from_pretrained(str(embedder_folder)).save_pretrained(folder / "bert")
     body = Transformer(str(folder / "bert"), max_seq_length=64)
@@ -198,6 +199,7 @@ def test_only_the_layers_named_are_trained(tiny: Path, tmp_path: Path, layers: i
     assert not [name for name in moved if "embeddings" in name]
     read = load_embeddings(tmp_path / "model").embed_query("Which lamp?")
     assert np.linalg.norm(read) == pytest.approx(1)
+    assert load_token_counter(tmp_path / "model")[1] == load_token_counter(tiny)[1] == 64 - 2  # [CLS] and [SEP]
 
 
 def test_a_step_holds_no_right_passage_of_another_question_as_a_wrong_one() -> None:

@@ -63,7 +63,7 @@ def train_embedder(
         search = build_search(settings.model_copy(update=PLAIN), index, limit=DEPTH)
         groups = mine(search, [judged[at].question for part in others for at in part], form=searchable)
         kept = [judged[at] for at in held]
-        check_enough([*groups, *kept], questions)
+        check_enough([*groups, *kept] if groups else groups, questions)
         way: Any = {"layers": layers, "rank": rank, "epochs": epochs, "minutes": minutes}
         prompts = (settings.query_prompt, settings.passage_prompt)
         loss = tune(groups, embedder_folder(settings), draft.path, prompts=prompts, **way, on_progress=on_progress)

@@ -15,7 +15,8 @@ from searching import Index, build_search
 from settings import Settings
 from training.mining import Question, answers
 
-FEWEST = 30  # questions: a fifth of them are as few as can tell, 2 / 2**6 being under 0.05
+LEAST = 6  # held-back questions that can tell: with fewer, even a sign test of which all agree can't reject at 5 %
+FEWEST = 5 * LEAST  # questions in all
 RANKS = 10  # that count
 RESAMPLES = 2_000
 MEASURES = ("ndcg@10", "mrr@10")
@@ -66,21 +67,26 @@ def check_enough(found: Sequence[object], path: object) -> None:
 def split(questions: Sequence[Question], parts: int = 5, *, seed: int = 0) -> list[list[int]]:
     """Return the questions' numbers in `parts` parts of like size, those that share a document in the same one.
 
-    Where this would put over a third of them into one group, as with a single file, each goes where it falls.
+    Where this would put over a third of them into one group, those whose first document is the same stay together; and
+    where this does too, as with a single file, each goes where it falls.
     """
-    group = list(range(len(questions)))
+    shared = list(range(len(questions)))
     owner: dict[str, int] = {}
     for at, question in enumerate(questions):
-        joined = {group[owner[name]] for name in question.documents if name in owner}
-        group = [at if each in joined else each for each in group]
+        joined = {shared[owner[name]] for name in question.documents if name in owner}
+        shared = [at if each in joined else each for each in shared]
         owner |= dict.fromkeys(question.documents, at)
-    members: dict[int, list[int]] = {}
-    order = random.Random(seed).sample(range(len(group)), len(group))  # noqa: S311  (an order, not a secret)
-    for at in order:
-        members.setdefault(group[at], []).append(at)
-    groups = sorted(members.values(), key=len, reverse=True)
-    if groups and len(groups[0]) > len(group) / 3:
-        groups = [[at] for at in order]
+    first = [min(question.documents, default="") for question in questions]
+    ways: tuple[Sequence[int | str], ...] = (shared, first, range(len(shared)))
+    order = random.Random(seed).sample(range(len(shared)), len(shared))  # noqa: S311  (an order, not a secret)
+    groups: list[list[int]] = []
+    for labels in ways:
+        members: dict[int | str, list[int]] = {}
+        for at in order:
+            members.setdefault(labels[at], []).append(at)
+        groups = sorted(members.values(), key=len, reverse=True)
+        if groups and len(groups[0]) <= len(order) / 3:
+            break
     found: list[list[int]] = [[] for _ in range(parts)]
     for each in groups:
         min(found, key=len).extend(each)

@@ -13,7 +13,7 @@ from pipeline import embedder_folder, open_index
 from searching import build_search
 from settings import Settings
 from training.descent import Progress, descend
-from training.gain import check_enough, interval, split
+from training.gain import LEAST, check_enough, interval, split
 from training.mining import DEPTH, PLAIN, Group, mine, read_questions
 from training.saving import draft_of
 
@@ -48,7 +48,7 @@ def train_reranker(
             held, *others = split(asked)
             kept = mine(search, [asked[at] for at in held])
             groups = mine(search, [asked[at] for part in others for at in part])
-        check_enough([*groups, *kept], questions)
+        check_enough([*groups, *kept] if len(kept) >= LEAST else kept, questions)
         encoder = embedder_folder(settings)
         loss = train_cross_encoder(groups, encoder, draft.path, layers=layers, minutes=minutes, on_progress=on_progress)
         before, after = reciprocal_ranks(draft.path, kept)
