@@ -45,13 +45,10 @@ def plan_training(header: "Header", run: dict[str, Any], sizes: tuple[int, ...],
     run: the fields of training.activations.Run; its targets as --targets has them.
     """
     with leaf("training"):
-        from training.activations import LINEAR, Run
+        from training.activations import Run
         from training.memory import plan_memory, read_shape, smaller
 
-    named = run["targets"] or ("all" if run["method"] == "qlora" else "q,v")
-    targets = LINEAR if named == "all" else tuple(dict.fromkeys(named.split(",")))
-    if unknown := set(targets) - set(LINEAR):
-        raise typer.BadParameter(f"--targets: there is no {', '.join(sorted(unknown))}, but {','.join(LINEAR)} and all")
+    targets = matrices(run["targets"], run["method"])
     if run["offload"] and not run["zero"]:
         raise typer.BadParameter("--offload puts on the host what ZeRO shares: it needs --zero 1, 2 or 3")
     if run["checkpointing"] and run["method"] == "prefix":
@@ -67,3 +64,15 @@ def plan_training(header: "Header", run: dict[str, Any], sizes: tuple[int, ...],
         print_json(report)
     else:
         print_training(report)
+
+
+def matrices(named: str, method: str) -> tuple[str, ...]:
+    """Return the matrices that --targets names; raise BadParameter for one that no layer has."""
+    with leaf("training"):
+        from training.activations import LINEAR
+
+    named = named or ("all" if method == "qlora" else "q,v")
+    targets = LINEAR if named == "all" else tuple(dict.fromkeys(named.split(",")))
+    if unknown := set(targets) - set(LINEAR):
+        raise typer.BadParameter(f"--targets: there is no {', '.join(sorted(unknown))}, but {','.join(LINEAR)} and all")
+    return targets

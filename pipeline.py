@@ -39,6 +39,7 @@ from loaders.generations import WAIT, open_store, recorded_backend
 from loaders.onnx_encoder import FORM
 from loaders.parsing import Cutting, Limits, Parser
 from loaders.pointer import current
+from loaders.query_adapter import load_query_adapter
 from loaders.secret import read_secret
 from loaders.store import Store
 from prompts import load_prompt
@@ -118,8 +119,10 @@ def open_store_to_read(settings: Settings) -> AbstractContextManager[Store]:
 def open_index(settings: Settings, *, wait: float = WAIT) -> Iterator[Index]:
     """Open the index for questions, waiting up to `wait` seconds for whoever changes it."""
     identity = embedder_identity(settings)
+    adapter = ROOT / Path(settings.query_adapter).expanduser() if settings.query_adapter else None
+    adapt = load_query_adapter(adapter, identity) if adapter else None
     with open_store(settings.store, identity, kind=settings.index, wait=wait) as store:
-        yield Index(store, build_embeddings(settings, identity), embedder_folder(settings))
+        yield Index(store, build_embeddings(settings, identity), embedder_folder(settings), adapt)
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def true_ranks(asked: Asked, queries: Sequence[Query], ids: Collection[str]) -> 
             hits = enumerate(store.keyword(query.text, total, where), 1)
             ranks["keyword"] = min([ranks["keyword"], *(rank for rank, (id_, _) in hits if id_ in ids)])
         if query.dense and asked.settings.keyword_weight < 1:
-            vector = np.asarray(asked.index.embed(query.text), dtype=np.float32)
+            vector = np.asarray(asked.index.aim(query.text), dtype=np.float32)
             best = float((store.vectors_of(sorted(ids)) @ vector).max())
             ahead = 0  # compared with all, as an approximate index is not exact so far down
             for rows, vectors in store.catalog.stream_vectors():

@@ -36,6 +36,7 @@ from inference.remote_model import estimate_tokens
 from loaders.cleaning import clean
 from loaders.embeddings import load_token_counter
 from loaders.filters import Filter
+from loaders.query_adapter import Adapt
 from loaders.store import Store
 from prompts import load_prompt
 from settings import ROOT, Settings
@@ -47,15 +48,20 @@ SERVER_SECONDS = 20.0  # that a server may take to write a query
 
 @dataclass(frozen=True)
 class Index:
-    """An open store with the embedder that fills and searches it, and the embedder's folder."""
+    """An open store with the embedder that fills and searches it, its folder, and what turns a query's vector."""
 
     store: Store
     embeddings: Embeddings
     embedder: Path
+    adapt: Adapt | None = None
 
     def embed(self, text: str) -> list[float]:
         """Return the vector of a query, its text cleaned as chunks are before they are embedded."""
         return self.embeddings.embed_query(clean(text))
+
+    def aim(self, text: str) -> list[float]:
+        """Return the vector that a query is searched with; elsewhere, where cosines are weighed, `embed` is meant."""
+        return self.adapt(self.embed(text)) if self.adapt else self.embed(text)
 
 
 def build_rewriter(settings: Settings, index: Index, llm: BaseChatModel | None = None) -> Runnable[Any, list[Query]]:
@@ -74,7 +80,7 @@ def build_search(settings: Settings, index: Index, *, limit: int, where: Filter 
     store = index.store
     count = settings.rerank_candidates
     retriever = HybridRetriever(
-        embed=index.embed,
+        embed=index.aim,
         nearest=partial(store.dense, where=where),
         keyword=partial(store.keyword, where=where),
         vectors=store.vectors_of,

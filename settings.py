@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     embed_batch: int = Field(
         32, ge=1, le=1024, description="Chunks that the torch form embeds at once; onnx-int8 takes one a CPU."
     )
+    query_adapter: str = Field(
+        "",
+        description="What turns a query's vector before it is searched with: a file that `finetune query-adapter` made "
+        "for this embedder. Empty: nothing.",
+    )
     chunk_tokens: int = Field(
         200, ge=64, le=8192, description="Longest chunk in the embedder's tokens, heading included."
     )

@@ -183,6 +183,12 @@ def _interval(row: dict[str, Any]) -> str:
     return f"({row['difference']:+.4f}, 95 %: {row['low']:+.4f} … {row['high']:+.4f}, {noise})"
 
 
+def print_exported(report: dict[str, Any]) -> None:
+    """Print what file was written, and the lines for .env."""
+    told = f"{report['bytes'] / 1e6:.1f} MB, {report['type']}, SHA-256 {report['sha256']}"
+    out.print("\n".join([f"{report['file']}: {told}", "For .env:", *report["env"]]), markup=False)
+
+
 def print_training(plan: dict[str, Any]) -> None:
     """Print what a training takes, a row a part, and whether it fits or what would."""
     run, trained = plan["run"], plan["trained_parameters"]

@@ -43,11 +43,11 @@ def ingested(
     with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
         settings = settings.model_copy(update={"store": Path(directory) / "store"})
         folder = Path(directory) / "corpus"
-        names = _write_files(folder, documents)
+        names = write_files(folder, documents)
         yield Ingested(settings, names, ingest(settings, [folder], on_progress=on_progress))
 
 
-def _write_files(folder: Path, documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def write_files(folder: Path, documents: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Write each document under a numbered name; return file → document id."""
     folder.mkdir()
     names = {}

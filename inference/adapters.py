@@ -79,8 +79,8 @@ def _misfit(llama: "Llama", entries: dict[str, Any], tensors: tuple[Tensor, ...]
         return f"it is no LoRA adapter but of the type {kind}"
     if entries.get("general.architecture") != architecture:
         return f"it is for the architecture {entries.get('general.architecture')}, and the model's is {architecture}"
-    if not isinstance(entries.get("adapter.lora.alpha", 1.0), float) or {tensor.type for tensor in tensors} - TYPES:
-        return f"its alpha is no float, or its tensors are of other types than {', '.join(sorted(TYPES))}"
+    if type(entries.get("adapter.lora.alpha", 1.0)) is not float or {tensor.type for tensor in tensors} - TYPES:
+        return f"its alpha is no float of 32 bits, or its tensors are of other types than {', '.join(sorted(TYPES))}"
     if ALORA in entries:
         return "it is to be switched on by certain tokens only (aLoRA), which is not done here"
     if (base := entries.get(BASE)) and base != (actual := file_sha256(Path(llama.model_path))):

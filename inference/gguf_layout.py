@@ -21,11 +21,15 @@ TYPES |= {30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39
 TYPES |= {40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18)}
 # GGUF's number of a value type → its form for struct; 8 is a string, 9 an array
 FORMS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-STRING, ARRAY = 8, 9
+STRING, ARRAY, FLOAT64 = 8, 9, 12
 # Bounds of a sound file: entries, tensors, things in an array, layers (llama.cpp's LLAMA_MAX_LAYERS)
 ENTRIES, TENSORS, MOST, LAYERS = 1 << 12, 1 << 16, 1 << 24, 512
 KEPT = 1000  # bytes of a string
 CUT = "it ends within its header"
+
+
+class Double(float):
+    """A number that the file has in 64 bits, where llama.cpp may end the process for want of 32."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def _value(data: mmap.mmap, kind: int) -> Any:
     if kind == STRING:
         return _string(data)
     if kind != ARRAY:
-        return _take(data, _form(kind))[0]
+        (number,) = _take(data, _form(kind))
+        return Double(number) if kind == FLOAT64 else number
     kind, count = _take(data, "IQ")
     if count > MOST:
         raise ValueError(f"an array of {count} entries")

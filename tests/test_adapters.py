@@ -28,11 +28,11 @@ Logits = np.ndarray[Any, np.dtype[np.float32]]
 def write(path: Path, **changed: Any) -> Path:
     """Write an adapter of rank 4 for the packaged model's first query projection; `changed` spoils it."""
     made = {"architecture": "llama", "type": "adapter", "tensor": "blk.0.attn_q.weight", "inputs": HIDDEN}
-    made |= {"size": 0.1, "alpha": 8.0, "base": "", "numbers": np.float32} | changed
+    made |= {"size": 0.1, "alpha": 8.0, "base": "", "numbers": np.float32, "double": False} | changed
     writer, random = gguf.GGUFWriter(path, made["architecture"]), np.random.default_rng(0)
     (writer.add_string if isinstance(made["type"], str) else writer.add_uint32)("general.type", made["type"])
     writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", made["alpha"])
+    (writer.add_float64 if made["double"] else writer.add_float32)("adapter.lora.alpha", made["alpha"])
     if made["base"]:
         writer.add_string(BASE, made["base"])
     a, b = random.normal(size=(4, made["inputs"])), made["size"] * random.normal(size=(HIDDEN, 4))
@@ -89,6 +89,7 @@ def test_an_adapter_adds_what_the_formula_says(engine: Engine, plain: Logits, tm
         ({"inputs": 512}, "incorrect shape"),
         ({"tensor": "blk.77.attn_q.weight"}, "does not exist in base model"),
         ({"type": 7}, "of the type 7"),  # ends the process in llama.cpp 0.3.36, as the next does
+        ({"double": True}, "no float of 32 bits"),
         ({"numbers": np.int32}, "of other types than BF16, F16, F32"),
         ({"base": "0" * 64}, "made for the weights 000"),
     ],

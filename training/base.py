@@ -33,24 +33,30 @@ def load_base(settings: Settings, folder: str = "", *, dtype: "torch.dtype | Non
     architecture that transformers can't read from GGUF.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    if folder:
-        path, sha256, kwargs = (
-            models.locate_folder(folder, base=ROOT, offline=settings.offline, cache=settings.cache),
-            "",
-            {},
-        )
-        where = path
-    else:
-        path = locate(settings)
-        where, sha256, kwargs = path.parent, file_sha256(path), {"gguf_file": path.name}
-    given: dict[str, Any] = {"local_files_only": True, **kwargs}
-    tokenizer = AutoTokenizer.from_pretrained(str(where), **given)
-    model: Any = AutoModelForCausalLM.from_pretrained(str(where), dtype=dtype or torch.float32, **given)
-    if kwargs:  # transformers 5.23 still takes it for quantised, and would not save it
+    path, given = _place(settings, folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(dtype=dtype or torch.float32, **given)
+    if not folder:  # transformers 5.23 still takes it for quantised, and would not save it
         model.hf_quantizer = None
         model.is_quantized = False
         del model.config.quantization_config
     model.config.use_cache = False
-    return Base(model.train(), tokenizer, path, sha256)
+    return Base(model.train(), load_tokenizer(settings, folder), path, "" if folder else file_sha256(path))
+
+
+def load_tokenizer(settings: Settings, folder: str = "") -> Any:
+    """Load the tokenizer alone."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(**_place(settings, folder)[1])
+
+
+def _place(settings: Settings, folder: str) -> tuple[Path, dict[str, Any]]:
+    """Return the file or folder of the weights, and how transformers is told of it."""
+    given: dict[str, Any] = {"local_files_only": True}
+    if folder:
+        path = models.locate_folder(folder, base=ROOT, offline=settings.offline, cache=settings.cache)
+        return path, given | {"pretrained_model_name_or_path": str(path)}
+    path = locate(settings)
+    return path, given | {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}

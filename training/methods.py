@@ -52,9 +52,10 @@ def _config(run: Run, alpha: float, dropout: float) -> Any:
     import peft
 
     if run.method in ("lora", "qlora"):
+        scale: Any = alpha  # peft says int, and divides
         names = [f"{name}_proj" for name in run.targets]
         return peft.LoraConfig(
-            r=run.rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=names, task_type="CAUSAL_LM"
+            r=run.rank, lora_alpha=scale, lora_dropout=dropout, target_modules=names, task_type="CAUSAL_LM"
         )
     if run.method == "ia3":
         return peft.IA3Config(task_type="CAUSAL_LM")
@@ -73,11 +74,11 @@ def _quantise(model: Any, dtype: "torch.dtype") -> None:
     except ImportError as error:
         reason = f"it needs bitsandbytes ({one_line(error)})"
         raise ModelError("qlora", reason, "Install the extra training, or train with lora") from None
-    layers: list[Any] = [parent for parent in model.modules() if parent is not model]  # all but the output
-    for parent in layers:
+    four_bit: Any = bitsandbytes.nn
+    for parent in [part for part in model.modules() if part is not model]:  # all but the output
         for name, linear in list(parent.named_children()):
             if type(linear) is torch.nn.Linear:
-                packed = bitsandbytes.nn.Linear4bit(
+                packed = four_bit.Linear4bit(
                     linear.in_features,
                     linear.out_features,
                     bias=linear.bias is not None,
@@ -85,7 +86,7 @@ def _quantise(model: Any, dtype: "torch.dtype") -> None:
                     quant_type="nf4",
                     device="meta",
                 )
-                packed.weight = bitsandbytes.nn.Params4bit(linear.weight.data, requires_grad=False, quant_type="nf4")
+                packed.weight = four_bit.Params4bit(linear.weight.data, requires_grad=False, quant_type="nf4")
                 packed.bias = linear.bias
                 setattr(parent, name, packed.to(linear.weight.device))
     model.is_loaded_in_4bit = True  # peft asks for it

@@ -1,7 +1,7 @@
 """Questions with the files that answer them come in; groups of a right passage and wrong ones found with it go out."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from errors import EvaluationError, one_line
 from searching import Search
 
 DEPTH = 100  # passages among which the right one is looked for
+# settings of the search that mines: chunks as they are indexed, not joined, widened or mixed yet
+PLAIN: dict[str, Any] = {"reranker": "light", "merge": False, "parent_tokens": 0, "diversity": 0}
 
 
 @dataclass(frozen=True)
@@ -58,30 +60,34 @@ def read_questions(path: Path, *, unanswerable: bool = False) -> list[Question]:
     return found
 
 
-def mine(search: Search, questions: Iterable[Question], *, wrong: int = 9) -> list[Group]:
+def mine(
+    search: Search, questions: Iterable[Question], *, wrong: int = 9, form: Callable[[Document], str] = readable
+) -> list[Group]:
     """Return a group for each right passage that `search` brings, with the `wrong` best of the others.
 
+    form: passage → the text of it that is learnt from.
     Right is what comes from a named file and, where answers are known, holds one. What else of a named file was found
     is left out: it may answer too. A question whose answer is not found teaches nothing and is left out as well.
     """
     groups = []
     for question in questions:
         passages = search.invoke([Query(question.text)])
-        right = [passage for passage in passages if _answers(passage, question)]
+        right = [passage for passage in passages if answers(passage, question)]
         others = [passage for passage in passages if not is_from(passage, question.documents)]
         if question.answers:  # long files: most of what is near is in the same one
             others = [passage for passage in passages if not _holds(passage, question.answers)]
         if len(others) >= wrong:
             best = right[: len(question.documents)]
-            groups += [_group(question.text, [passage, *others[:wrong]]) for passage in best]
+            groups += [_group(question.text, [passage, *others[:wrong]], form) for passage in best]
     return groups
 
 
-def _group(query: str, passages: Sequence[Document]) -> Group:
-    return Group(query, tuple(map(readable, passages)), tuple(float(p.metadata["score"]) for p in passages))
+def _group(query: str, passages: Sequence[Document], form: Callable[[Document], str]) -> Group:
+    return Group(query, tuple(map(form, passages)), tuple(float(p.metadata["score"]) for p in passages))
 
 
-def _answers(passage: Document, question: Question) -> bool:
+def answers(passage: Document, question: Question) -> bool:
+    """Tell whether a passage is from a file that answers the question and, where answers are known, holds one."""
     return is_from(passage, question.documents) and (not question.answers or _holds(passage, question.answers))
 
 

@@ -1,31 +1,30 @@
 """Questions with the files that answer them come in; the folder of a small cross-encoder for RAG_RERANKER goes out."""
 
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from langchain_core.documents import Document
 
 from chains.reranking import cross_encoder
-from errors import EvaluationError
 from pipeline import embedder_folder, open_index
 from searching import build_search
 from settings import Settings
-from training.mining import DEPTH, Group, mine, read_questions
+from training.descent import Progress, descend
+from training.gain import check_enough, interval, split
+from training.mining import DEPTH, PLAIN, Group, mine, read_questions
+from training.saving import draft_of
 
 if TYPE_CHECKING:
     import torch
 
-FEWEST = 20  # groups
 TOKENS = 96  # of question and passage together, special ones included
 GROUPS = 4  # a step
 WRONG = 3  # passages of a group in a step, drawn anew each time
 RATE, HEAD_RATE = 2e-4, 1e-3
-WARM_UP = 20  # steps
 PRIOR = 4.0  # weight of the search's own score in the softmax
-Progress = Callable[[int, int, float], None]  # steps done, steps in all, mean loss of late
 
 
 def train_reranker(
@@ -37,37 +36,38 @@ def train_reranker(
     minutes: float = 30,
     on_progress: Progress = lambda done, total, loss: None,
 ) -> dict[str, Any]:
-    """Train on questions about the index in use, and measure on a fifth of them that was kept apart.
+    """Train on questions about the index in use; write the model to `target` if a fifth that was kept apart gains.
 
-    The measure is the mean reciprocal rank of the right passage in its group of ten, as the search ranks it and as
-    the model does. Raise EvaluationError for unusable questions or a target that is not empty.
+    The measure is the reciprocal rank of the right passage in its group of ten, as the search ranks it and as the model
+    does. Raise EvaluationError for unusable or too few questions, and for a target that is not empty.
     """
     asked = read_questions(questions)
-    if target.exists() and any(target.iterdir()):
-        raise EvaluationError(target, "there is something in it", "name a new folder")
-    # chunks as they come to a cross-encoder: not joined, widened or mixed yet
-    plain: dict[str, Any] = {"reranker": "light", "merge": False, "parent_tokens": 0, "diversity": 0}
-    search_settings = settings.model_copy(update=plain)
-    with open_index(settings) as index:
-        search = build_search(search_settings, index, limit=DEPTH)
-        kept = mine(search, asked[::5])
-        groups = mine(search, [question for at, question in enumerate(asked) if at % 5])
-    encoder = embedder_folder(settings)
-    loss = train_cross_encoder(groups, encoder, target, layers=layers, minutes=minutes, on_progress=on_progress)
-    before, after = reciprocal_ranks(target, kept)
+    with draft_of(target) as draft:
+        with open_index(settings) as index:
+            search = build_search(settings.model_copy(update=PLAIN), index, limit=DEPTH)
+            held, *others = split(asked)
+            kept = mine(search, [asked[at] for at in held])
+            groups = mine(search, [asked[at] for part in others for at in part])
+        check_enough([*groups, *kept], questions)
+        encoder = embedder_folder(settings)
+        loss = train_cross_encoder(groups, encoder, draft.path, layers=layers, minutes=minutes, on_progress=on_progress)
+        before, after = reciprocal_ranks(draft.path, kept)
+        low, high = interval(after - before)
+        if pays := low > 0:
+            draft.keep()
     return {
-        "folder": str(target),
         "groups": len(groups),
         "loss": round(loss, 4),
         "kept_apart": len(kept),
-        "mrr_search": round(before, 4),
-        "mrr_reranked": round(after, 4),
-        "pays": after > before,
-    }
+        "mrr_search": round(float(before.mean()), 4),
+        "mrr_reranked": round(float(after.mean()), 4),
+        "gain_95": [round(low, 4), round(high, 4)],
+        "pays": pays,
+    } | ({"folder": str(target), "next": f"RAG_RERANKER={target}"} if pays else {})
 
 
-def reciprocal_ranks(folder: Path, groups: Sequence[Group]) -> tuple[float, float]:
-    """Return the mean reciprocal rank of the right passages by the search's scores, and by the model's."""
+def reciprocal_ranks(folder: Path, groups: Sequence[Group]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the reciprocal rank of each right passage by the search's scores, and by the model's."""
     score = cross_encoder(folder)
     found = []
     for group in groups:
@@ -76,7 +76,7 @@ def reciprocal_ranks(folder: Path, groups: Sequence[Group]) -> tuple[float, floa
             for text, fused in zip(group.passages, group.scores, strict=True)
         ]
         found.append((_reciprocal(group.scores), _reciprocal(score(group.query, passages))))
-    before, after = (sum(column) / max(1, len(found)) for column in zip(*found, strict=True)) if found else (0.0, 0.0)
+    before, after = np.array(found).reshape(-1, 2).T
     return before, after
 
 
@@ -101,14 +101,11 @@ def train_cross_encoder(
     Listwise: the softmax over a group of the score plus PRIOR × the search's score in [0, 1], against the right
     passage; so the model learns what the search does not know yet, and the two are added up when it is used. Stops
     after `epochs` or `minutes`, the rate falling to 0 until then. The word vectors stay as they are: a few thousand
-    questions would move only those of their own words. Raise EvaluationError for too few groups.
+    questions would move only those of their own words.
     """
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    if len(groups) < FEWEST:
-        reason = f"{len(groups)} questions whose answer was found among the passages; {FEWEST} are needed"
-        raise EvaluationError(target, reason, "give more questions, or check that doc_id names indexed files")
     torch.manual_seed(seed)
     if threads:
         torch.set_num_threads(threads)
@@ -146,25 +143,15 @@ def _fit(
         {"params": [weights for weights in free if id(weights) not in body], "rate": HEAD_RATE},
     ]
     optimiser = torch.optim.AdamW(parts, lr=RATE, weight_decay=0.01)
-    draw, began, recent = random.Random(seed), time.monotonic(), 0.0  # noqa: S311  (an order, not a secret)
+    draw = random.Random(seed)  # noqa: S311  (an order, not a secret)
     order = [at for _ in range(epochs) for at in draw.sample(range(len(groups)), len(groups))]
     steps = [order[at : at + GROUPS] for at in range(0, len(order), GROUPS)]
     model.train()
-    for done, step in enumerate(steps, 1):
-        share = max((done - 1) / len(steps), (time.monotonic() - began) / seconds)
-        if share >= 1:
-            break
-        for part in optimiser.param_groups:
-            part["lr"] = part["rate"] * min(1.0, done / WARM_UP) * (1 - share)
-        loss = _loss(model, tokenizer, [_drawn(groups[at], draw) for at in step])
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        recent += (float(loss.detach()) - recent) * max(0.01, 1 / done)
-        if done % 20 == 0 or done == len(steps):
-            on_progress(done, len(steps), recent)
-    return recent
+
+    def loss_of(step: list[int]) -> "torch.Tensor":
+        return _loss(model, tokenizer, [_drawn(groups[at], draw) for at in step])
+
+    return descend(optimiser, steps, loss_of, seconds=seconds, on_progress=on_progress)
 
 
 def _drawn(group: Group, draw: random.Random) -> Group:
