@@ -56,8 +56,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trainers.BpeTrainer(vocab_size=330, special_tokens=special, initial_alphabet=letters, show_progress=False),
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<|im_end|>", chat_template=TEMPLATE)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True}
+    sizes: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True}
     torch.manual_seed(0)
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes, **heads, eos_token_id=1, bos_token_id=0))
     model.save_pretrained(folder)
@@ -75,7 +75,7 @@ def some_pairs(count: int) -> list[Pair]:
 @pytest.fixture
 def train(base: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     write_pairs(tmp_path / "pairs.jsonl", some_pairs(22))
-    fixed = {"run": RUN, "base": str(base), "rate": 1e-2}
+    fixed: dict[str, Any] = {"run": RUN, "base": str(base), "rate": 1e-2}
     return partial(train_preferences, load_settings(store=tmp_path / "store"), tmp_path / "pairs.jsonl", **fixed)
 
 
@@ -92,7 +92,7 @@ def test_points_are_those_of_squad_with_a_citation_or_a_right_refusal() -> None:
 
 
 def answered(answer: str, **changes: Any) -> dict[str, Any]:
-    row = {"question": "How much?", "answers": ["12 euros"], "answerable": True, "abstained": False}
+    row: dict[str, Any] = {"question": "How much?", "answers": ["12 euros"], "answerable": True, "abstained": False}
     return row | {"answer": answer, "contexts": ["See the list.", "It costs 12 euros."]} | changes
 
 

@@ -84,8 +84,15 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
 
 def read_answers(paths: Sequence[Path]) -> list[Row]:
     """Return the rows of several evaluations of answers; raise EvaluationError that names the file and the row."""
-    rows = []
-    wanted = {"question": str, "answer": str, "answers": list, "answerable": bool, "abstained": bool, "contexts": list}
+    rows: list[Row] = []
+    wanted: dict[str, type] = {
+        "question": str,
+        "answer": str,
+        "answers": list,
+        "answerable": bool,
+        "abstained": bool,
+        "contexts": list,
+    }
     for path in paths:
         for number, row in _read(path, ROWS):
             if wrong := [name for name, kind in wanted.items() if not isinstance(row.get(name), kind)]:
@@ -111,9 +118,10 @@ def pairs_from_rows(
     asked: dict[tuple[str, ...], list[Row]] = {}
     for row in (row for row in rows if row["contexts"]):  # without, no model was asked
         asked.setdefault((row["question"], *row["contexts"]), []).append(row)
-    pairs = []
+    pairs: list[Pair] = []
     for same in asked.values():
-        graded, prompt = {_said(row): _points(row) for row in same}, ()
+        graded = {_said(row): _points(row) for row in same}
+        prompt: tuple[Message, ...] = ()
         if references and max(graded.values()) < GOOD:
             prompt = messages(same[0])
             graded |= dict.fromkeys(_reference(same[0], prompt), 1.0)
@@ -130,7 +138,12 @@ def open_prompts(settings: Settings) -> Iterator[Callable[[Row], tuple[Message, 
 
     They fitted the model then; so nothing is counted.
     """
-    given = {"answer_style": style_to_train(settings), "index": "exact", "least_evidence": 0.0, "rewrite": "rules"}
+    given: dict[str, Any] = {
+        "answer_style": style_to_train(settings),
+        "index": "exact",
+        "least_evidence": 0.0,
+        "rewrite": "rules",
+    }
     listener = Listener()
     model = ChatModel(listener, settings.context_tokens, count_tokens=lambda messages: 0, is_small=True)
     with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:

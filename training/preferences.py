@@ -60,7 +60,12 @@ def train_preferences(
     _check(run, method, reward)
     every = read_pairs(pairs)
     beta, rate = BETAS[method] if beta is None else beta, rate or RATES[method]
-    facts = {"base": base or settings.model, "method": run.method, "preferences": method, **_described(run)}
+    facts: dict[str, Any] = {
+        "base": base or settings.model,
+        "method": run.method,
+        "preferences": method,
+        **_described(run),
+    }
     facts |= {"beta": beta, "rate": rate, "epochs": epochs, "seed": seed, "pairs_sha256": file_sha256(pairs)}
     facts |= {"adapter_sha256": _sha256(adapter), "reward_sha256": _sha256(reward)}
     _check_target(target, facts)
@@ -78,7 +83,7 @@ def train_preferences(
         target.mkdir(parents=True, exist_ok=True)
         (target / BEGUN).write_text(json.dumps(facts), encoding="utf-8")
         before, after = _train(teaching, course.folder)
-    told = {"pairs": len(learnt), "kept_apart": len(kept), "too_long": len(every) - len(fitting)}
+    told: dict[str, Any] = {"pairs": len(learnt), "kept_apart": len(kept), "too_long": len(every) - len(fitting)}
     told |= {"steps": teaching.trainer.state.global_step, **_compared(before, after)}
     first = next(iter(after))
     pays = after[first] > max(before[first], CHANCE.get(first, 0.0))
@@ -113,7 +118,7 @@ def _teach(
     if method == "reward":
         return teach_reward(build_scorer(base.model, course.run), base.tokenizer, learnt, kept, course)
     if adapter:
-        model = peft.PeftModel.from_pretrained(base.model, str(adapter), is_trainable=True)
+        model: Any = peft.PeftModel.from_pretrained(base.model, str(adapter), is_trainable=True)
     else:
         model = prepare(base.model, course.run)
     if method == "dpo":
@@ -135,7 +140,7 @@ def _train(teaching: Teaching, folder: Path) -> tuple[dict[str, float], dict[str
 
 
 def _compared(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
-    found = {}
+    found: dict[str, float] = {}
     for name, figure in after.items():
         found |= {f"{name}_before": round(before[name], 4), f"{name}_after": round(figure, 4)}
     return found
@@ -176,9 +181,8 @@ def _load(settings: Settings, base: str, run: Run, adapter: Path | None = None, 
         made = folder / "training.json"
         known = json.loads(made.read_text(encoding="utf-8")).get("base_sha256", "") if made.is_file() else ""
         if known and known != loaded.sha256:
-            raise ModelError(
-                folder, f"it was made for the weights {known}, not for {loaded.path}", "Set RAG_MODEL to them"
-            )
+            reason = f"it was made for the weights {known}, not for {loaded.path}"
+            raise ModelError(folder, reason, "Set RAG_MODEL to them")
     if loaded.tokenizer.pad_token is None:
         loaded.tokenizer.pad_token = loaded.tokenizer.eos_token
     return loaded
@@ -189,9 +193,7 @@ def _sha256(folder: Path | None) -> str:
     try:
         return file_sha256(folder / "adapter_model.safetensors") if folder else ""
     except OSError as error:
-        raise ModelError(
-            folder, f"it is no adapter's folder ({one_line(error)})", "Name one that training wrote"
-        ) from None
+        raise ModelError(folder, f"no adapter is there ({one_line(error)})", "Name one that training wrote") from None
 
 
 def _tokens(tokenizer: Any, pair: Pair, *, answers: bool) -> int:

@@ -19,7 +19,7 @@ def build_scorer(model: Any, run: Run) -> Any:
     import peft
 
     names = [f"{name}_proj" for name in run.targets]
-    config = peft.LoraConfig(r=run.rank, lora_alpha=2 * run.rank, target_modules=names, task_type="SEQ_CLS")  # type: ignore[arg-type]
+    config = peft.LoraConfig(r=run.rank, lora_alpha=2 * run.rank, target_modules=names, task_type="SEQ_CLS")
     return peft.get_peft_model(_with_head(model), config)
 
 
@@ -27,7 +27,8 @@ def load_scorer(model: Any, folder: Path) -> Any:
     """Return what was trained so and saved in `folder`, its adapters merged into the model's weights."""
     import peft
 
-    return peft.PeftModel.from_pretrained(_with_head(model), str(folder)).merge_and_unload().eval()
+    scorer: Any = peft.PeftModel.from_pretrained(_with_head(model), str(folder))
+    return scorer.merge_and_unload().eval()
 
 
 def _with_head(model: Any) -> Any:
@@ -59,7 +60,7 @@ def log_probabilities(model: Any, rows: Sequence[Row]) -> list[tuple[float, floa
         return float(logits.log_softmax(-1).gather(1, ids[0, -len(answer) :, None]).sum())
 
     with _resting(model):
-        return [tuple(of(row["prompt_ids"], row[f"{kind}_ids"]) for kind in ("chosen", "rejected")) for row in rows]
+        return [(of(row["prompt_ids"], row["chosen_ids"]), of(row["prompt_ids"], row["rejected_ids"])) for row in rows]
 
 
 def score_margins(scorer: Any, rows: Sequence[Row]) -> list[float]:
