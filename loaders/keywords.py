@@ -138,9 +138,9 @@ def rows(connection: sqlite3.Connection) -> set[int]:
 
 def miscounted(connection: sqlite3.Connection) -> int:
     """Return how many terms have not as many entries as chunks."""
-    entries = (
-        f"SELECT place & {(1 << TERM_BITS) - 1} AS id, sum(length(entries)) / {ENTRY.itemsize} AS held FROM postings"  # noqa: S608
-    )
+    # the cast says that it is an integer: only then does SQLite index it for the join, which is quadratic otherwise
+    term = f"CAST(place & {(1 << TERM_BITS) - 1} AS INTEGER)"
+    entries = f"SELECT {term} AS id, sum(length(entries)) / {ENTRY.itemsize} AS held FROM postings"  # noqa: S608
     sql = (
         f"SELECT count(*) FROM terms LEFT JOIN ({entries} GROUP BY 1) USING (id)"  # noqa: S608
         " WHERE term <> ? AND chunks IS NOT held"
