@@ -220,10 +220,10 @@ def _bounds(given: list[str] | None) -> dict[str, float]:
 
 @contextmanager
 def leaf(folder: str) -> Iterator[None]:
-    """Say in one line that a folder which may be deleted is missing, where an import inside finds it so."""
+    """Say in one line that a folder which may be deleted, or what it needs, is missing, where an import finds it so."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise EvaluationError(
-            folder, f"this part is not installed ({error})", f"restore the folder {folder}/"
-        ) from None
+        ours = (error.name or "").partition(".")[0] == folder
+        remedy = f"restore the folder {folder}/" if ours else f'run: pip install -c constraints.txt -e ".[{folder}]"'
+        raise EvaluationError(folder, f"this part is not installed ({error})", remedy) from None

@@ -1,4 +1,4 @@
-"""The commands that teach: questions and answers come in; adapters, weights and their measured gain go out."""
+"""The commands that teach the chat model: questions, examples or pairs come in; adapters and weights go out."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 import experiments
+import finetuning_search
 from evaluations import leaf
 from options import (
     Accumulate,
@@ -32,72 +33,6 @@ Questions = Annotated[
 Documents = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Ask these documents, not the index.")]
 Refusals = Annotated[float, typer.Option(min=0, max=0.9, help="Share of examples without their documents.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of order, first weights and samples.")]
-
-
-@finetune_app.command("reranker")
-def reranker(
-    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
-    folder: Annotated[Path, typer.Argument(help="Where the cross-encoder goes; RAG_RERANKER names it then.")],
-    layers: Annotated[int, typer.Option(min=1, max=12, help="Layers of the embedder that it keeps.")] = 2,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 30,
-    as_json: Json = False,
-) -> None:
-    """Train a small cross-encoder that re-orders passages."""
-    with leaf("training"):
-        from training.reranker import train_reranker
-    from settings import load_settings
-
-    with progress("Training", shown=not as_json, unit="steps") as on_progress:
-        report = train_reranker(
-            load_settings(),
-            questions,
-            folder,
-            layers=layers,
-            minutes=minutes,
-            on_progress=lambda done, total, loss: on_progress(done, total, done),
-        )
-    if as_json:
-        print_json(report)
-    else:
-        print_scores(report)
-
-
-@finetune_app.command("embedder")
-def embedder(
-    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
-    folder: Annotated[Path, typer.Argument(help="Where the embedder goes; RAG_EMBEDDER names it then.")],
-    layers: Annotated[int, typer.Option(min=0, help="Train the last so many layers; 0: all.")] = 0,
-    rank: Annotated[int, typer.Option(min=0, help="Train LoRA of this rank in them, not their weights.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="How often each question is seen.")] = 2,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 30,
-    as_json: Json = False,
-) -> None:
-    """Fine-tune the embedder on your own questions; kept only if questions held back gain by it."""
-    with leaf("training"):
-        from training.embedder import train_embedder
-    from settings import load_settings
-
-    way: Any = {"layers": layers, "rank": rank, "epochs": epochs, "minutes": minutes}
-    with progress("Training", shown=not as_json, unit="steps") as shown:
-        report = train_embedder(
-            load_settings(), questions, folder, **way, on_progress=lambda done, total, loss: shown(done, total, done)
-        )
-    (print_json if as_json else print_scores)(report)
-
-
-@finetune_app.command("query-adapter")
-def query_adapter(
-    questions: Annotated[Path, typer.Argument(help='JSON lines {"question", "doc_id", "answers"} about the index.')],
-    file: Annotated[Path, typer.Argument(help="Where the adapter goes; RAG_QUERY_ADAPTER names it then.")],
-    as_json: Json = False,
-) -> None:
-    """Fit a matrix for the vectors of queries, in seconds; kept only if questions held back gain by it."""
-    with leaf("training"):
-        from training.query_adapter import train_query_adapter
-    from settings import load_settings
-
-    report = train_query_adapter(load_settings(), questions, file)
-    (print_json if as_json else print_scores)(report)
 
 
 @finetune_app.command("export")
@@ -288,7 +223,7 @@ def sft(
     way |= {"precision": precision, "optimiser": optimiser, "zero": zero, "offload": offload}
     run = Run(method, rank, experiments.matrices(targets, method), virtual_tokens, **way)
     plan = Plan(epochs, rate, warmup, minutes, patience, every, alpha, dropout, packing, workers, seed)
-    with progress("Asking", shown=not as_json, unit="examples") as on_made:
+    with leaf("training"), progress("Asking", shown=not as_json, unit="examples") as on_made:
         told: Any = {"base": base, "on_made": on_made} | ({} if as_json else {"on_progress": _say_loss})
         report = teaching.finetune(load_settings(), material, folder, run, plan, **told)
     if as_json:
@@ -299,3 +234,8 @@ def sft(
 
 def _say_loss(done: int, total: int, loss: float, left: float) -> None:
     say(f"{done} of {total} updates, loss {loss:.3f}, {left / 60:.0f} min left")
+
+
+finetune_app.command()(finetuning_search.reranker)
+finetune_app.command()(finetuning_search.embedder)
+finetune_app.command("query-adapter")(finetuning_search.query_adapter)
