@@ -11,6 +11,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from inference.chat_model import LlamaCppChat, load_chat_model
 from inference.loading import Loading
 from loaders.embeddings import EmbedderIdentity, load_embeddings, load_token_counter
+from loaders.onnx_export import export_onnx
 from loaders.parsing import Cutting, Parser
 from models import locate_folder, locate_weights
 
@@ -27,6 +28,12 @@ def embedder_folder() -> Path:
 @pytest.fixture(scope="session")
 def embeddings(embedder_folder: Path) -> Embeddings:
     return load_embeddings(embedder_folder)
+
+
+@pytest.fixture(scope="session")
+def encoder(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the embedder once: it takes a quarter of a minute."""
+    return export_onnx(embedder_folder, tmp_path_factory.mktemp("cache") / "below" / "encoder.onnx")
 
 
 @pytest.fixture(scope="session")

@@ -132,8 +132,10 @@ def test_a_missing_or_damaged_tokenizer_is_refused(content: str | None, tmp_path
         load_token_counter(tmp_path)
 
 
-def test_the_faster_form_is_found_by_measuring_and_remembered(embedder_folder: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "encoder.onnx"
+def test_the_faster_form_is_found_by_measuring_and_remembered(
+    embedder_folder: Path, encoder: Path, tmp_path: Path
+) -> None:
+    cache = Path(shutil.copy(encoder, tmp_path / "encoder.onnx"))
     chosen = choose_backend(embedder_folder, cache=cache)
     speeds = json.loads((tmp_path / "encoder.json").read_text())
     assert speeds.keys() == {TORCH, ONNX_INT8}

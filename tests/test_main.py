@@ -263,7 +263,8 @@ def test_ask_json_has_the_keys_of_the_contract_and_verbatim_sources(clone: Clone
     assert isinstance(answer["abstained"], bool)
     assert all(key.endswith("_ms") for key in answer["timings"])
     assert answer["usage"] == {}, "no model is asked where the packaged one is the model"
-    assert clone("ask", QUESTION, "--json", RAG_ANSWER_STYLE="brief").json["usage"]["output_tokens"] > 0
+    brief = clone("ask", QUESTION, "--json", RAG_ANSWER_STYLE="brief", RAG_MAX_ANSWER_TOKENS="16").json
+    assert brief["usage"]["output_tokens"] > 0
     for number, source in enumerate(answer["sources"], 1):
         assert {"n", "source", "page", "start", "text", "score"} <= source.keys()
         assert source["n"] == number
@@ -384,7 +385,7 @@ def test_ask_explains_what_the_model_read(clone: Clone) -> None:
     assert [passage["read"] for passage in answer["explanation"]["passages"]] == ["sentence", ""]
     (expected,) = answer["explanation"]["expected"]
     assert (expected["lost_at"], expected["remedies"]) == ("read", ["RAG_ANSWER_STYLE=write"])
-    shown = clone("ask", QUESTION, "--explain", RAG_ANSWER_STYLE="write")
+    shown = clone("ask", QUESTION, "--explain", RAG_ANSWER_STYLE="write", RAG_MAX_ANSWER_TOKENS="16")
     assert re.search(r"^2 .*rivers\.txt.* whole *$", shown.out, re.MULTILINE)
 
 

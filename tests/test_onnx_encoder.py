@@ -44,11 +44,6 @@ TEXTS = [
 
 
 @pytest.fixture(scope="session")
-def encoder(embedder_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_onnx(embedder_folder, tmp_path_factory.mktemp("cache") / "below" / "encoder.onnx")
-
-
-@pytest.fixture(scope="session")
 def original(embedder_folder: Path) -> Embeddings:
     from langchain_huggingface import HuggingFaceEmbeddings
 

@@ -179,7 +179,8 @@ def test_without_a_judge_what_needs_none_is_measured(rows: Path, tmp_path: Path)
 def test_the_packaged_model_judges_is_calibrated_and_called_a_smoke_test(rows: Path, tmp_path: Path) -> None:
     claims = tmp_path / "claims.jsonl"
     claims.write_text('{"claim": "The lamp is red.", "evidence": ["The lamp is red."], "label": "supported"}\n')
-    settings = load_settings(store=tmp_path / "store", cache=tmp_path / "cache", judge="local")
+    places = {"store": tmp_path / "store", "cache": tmp_path / "cache"}
+    settings = load_settings(**places, encoder="torch", judge="local", context_tokens=1024)  # a short answer will do
     report = evaluate_rows(settings, rows, metrics=["answer_relevancy"], limit=1, claims=claims)
     judge, found = report["judge"], report["metrics"]["answer_relevancy"]
     assert judge["smoke_test"] is True
