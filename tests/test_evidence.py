@@ -122,7 +122,7 @@ def test_the_share_of_the_odds_decides() -> None:
 
 def test_no_passages_show_nothing() -> None:
     assert show_sentences([]) == ""
-    assert show_sentences(scored([0.1], [0.2])) == "1.0"
+    assert show_sentences(scored([0.1], [0.2, 0.15, 0.05])) == "[2] 1.0\n[2] 1.1\n[1] 0.0"
 
 
 def test_files_without_lines_have_none(fake_embeddings: Embeddings) -> None:

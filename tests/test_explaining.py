@@ -229,7 +229,7 @@ def test_cut_by_the_token_budget(house: House) -> None:
 
 
 def test_fits_but_is_not_read(house: House) -> None:
-    name = names(house.search())[1]
+    name = names(house.search())[-1]
     found = house.ask(name, answer_style="brief")
     assert (found.lost_at, found.remedies) == ("read", ("RAG_ANSWER_STYLE=write",))
     assert house.ask(name, answer_style="write").lost_at == ""

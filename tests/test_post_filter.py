@@ -375,18 +375,19 @@ def test_where_the_passages_are_not_sufficient_the_answer_is_refused() -> None:
     assert found == Checked(REFUSAL, abstained=True)
 
 
-def test_where_only_the_best_sentence_was_read_only_it_supports() -> None:
-    def brief(draft: str) -> Checked:
-        return shown(check(draft, QUESTION, FACTS, least_evidence=0.35, least_support=1.0, read_best_only=True))
+def test_brief_keeps_what_one_of_the_likeliest_sentences_holds_word_for_word() -> None:
+    def brief(draft: str, question: str = QUESTION) -> Checked:
+        return shown(check(draft, question, FACTS, least_evidence=0.35, least_support=1.0, brief=True))
 
     assert brief("3 litres of water.") == Checked("3 litres of water. [1]", (1,))
-    assert brief("Ada Brown built it in Leeds in 1912.") == QUOTE
-    assert brief("Butter melts at about 35 degrees.") == QUOTE
+    assert brief("3 litres [1]").text == "3 litres [1]"
+    assert brief("Ada Brown built it in Leeds in 1913.") == QUOTE
+    assert brief("4 litres") == QUOTE
+    choice = brief("water", "Does it hold water or milk?")
+    assert (choice.text, choice.quoted) == ("water [1]", False), "a choice that the question offers"
 
 
 def test_a_table_row_is_quoted_and_never_shortened() -> None:
     row = evidence(["model: Orion\nlayers: 80\nheads: 8"])
-    found = check(
-        "Orion has 8 layers.", "How many layers?", row, least_evidence=0, least_support=0.5, read_best_only=True
-    )
+    found = check("Orion has 8 layers.", "How many layers?", row, least_evidence=0, least_support=0.5, brief=True)
     assert (found.quoted, found.text) == (True, "model: Orion; layers: 80; heads: 8 [1]")

@@ -72,7 +72,8 @@ def teach_dpo(model: Any, tokenizer: Any, learnt: Sequence[Pair], kept: Sequence
     accuracy: the share of pairs whose better answer the training made likelier relative to the other, a tie counting
     half. chosen_logp: the mean log-probability of better answers; both can become less likely.
     """
-    from trl import DPOConfig, DPOTrainer
+    from trl.trainer.dpo_config import DPOConfig
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     trainer: Any = DPOTrainer(
         model=model,
@@ -102,7 +103,8 @@ def teach_reward(model: Any, tokenizer: Any, learnt: Sequence[Pair], kept: Seque
 
     model: `scorer_of` one. accuracy: the share of pairs whose better answer has the higher score, a tie counting half.
     """
-    from trl import RewardConfig, RewardTrainer
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
 
     trainer: Any = RewardTrainer(
         model=model,
@@ -137,9 +139,10 @@ def teach_grpo(
     likeliest answers, by that rule in either case, since a model that is trained to please a scorer comes to please
     nobody else (Gao et al. 2022, arXiv 2210.10760).
     """
-    from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
-    def reward(completions: list[Any], chosen: list[str], **rest: Any) -> list[float]:
+    def reward(completions: list[Any], chosen: list[str], **rest: Any) -> list[float | None]:
         return [points_to(answer[0]["content"], right) for answer, right in zip(completions, chosen, strict=True)]
 
     whole = math.lcm(course.run.batch, ANSWERS) // course.run.batch  # passes that hold whole groups

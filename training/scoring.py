@@ -42,8 +42,9 @@ def _with_head(model: Any) -> Any:
             return super().forward(hidden.float())
 
     model.config.num_labels = 1
+    build: Any = AutoModelForSequenceClassification.from_config
     with torch.device("meta"):
-        scorer: Any = AutoModelForSequenceClassification.from_config(model.config)
+        scorer = build(model.config)
     setattr(scorer, scorer.base_model_prefix, model.base_model)
     scorer.score = Head(model.config.hidden_size, 1, bias=False, device=model.device)
     torch.nn.init.normal_(scorer.score.weight, std=model.config.initializer_range)

@@ -169,7 +169,8 @@ def _trainer() -> Any:
         shift = 0  # virtual tokens before the sequence
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            lengths = [len(row["input_ids"]) for row in train_dataset or self.train_dataset]
+            rows: Any = train_dataset or self.train_dataset
+            lengths = [len(row["input_ids"]) for row in rows]
             sampler = Grouped(self.args.train_batch_size * self.args.gradient_accumulation_steps, lengths=lengths)
             sampler.seed = self.args.seed
             return sampler
