@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from langchain_core.documents import Document
 
 from chains.answers import Statement
-from chains.citing import best_quotes, span_of, spans, supporting, verbatim
+from chains.citing import best_quotes, respelt, span_of, spans, supporting, verbatim
 from chains.evidence import sentences_to_read
 from chains.facts import is_negated, names, numbers
 from chains.groundedness import support as groundedness
@@ -59,9 +59,10 @@ def check(
     Where the passages are less sufficient than `least_evidence`, the answer is not there. A sentence of the draft stays
     when a sentence of a passage, or two neighbours, hold all its names, numbers and negations, and the passage
     supports it by `least_support`; with `brief`, when one of the sentences that the model saw holds it word for word,
-    or all its words. It is cited to those that do, whatever the model wrote. What the question says supports nothing
-    but what a sentence says too. What repeats an earlier sentence and an unfinished last one go. Where nothing stays,
-    the best sentence is quoted, unless the draft denied something: what passages don't say is not known to be false.
+    misspelt ones put right, or all its words. It is cited to those that do, whatever the model wrote. What the question
+    says supports nothing, but what a sentence says too. What repeats an earlier sentence and an unfinished last one go.
+    Where nothing stays, the best sentence is quoted, unless the draft denied something: what passages don't say is not
+    known to be false.
     """
     if lacks_evidence(question, passages, least_evidence=least_evidence):
         return REFUSED
@@ -80,6 +81,8 @@ def check(
         if not content_words(text) or any(_repeats(text, statement.text) for statement in statements):
             continue
         marked = _marks(sentence)
+        if brief and not verbatim(text, read):
+            text = respelt(text, read) or text
         found = (brief and verbatim(text, read, marked)) or supporting(
             text, question, read, marked=marked, least=float(brief)
         )

@@ -387,6 +387,27 @@ def test_brief_keeps_what_one_of_the_likeliest_sentences_holds_word_for_word() -
     assert (choice.text, choice.quoted) == ("water [1]", False), "a choice that the question offers"
 
 
+@pytest.mark.parametrize(
+    ("draft", "kept"),
+    [
+        ("Pittsboro Steelers [1]", "Pittsburgh Steelers [1]"),
+        ("2 [1]", "two [1]"),
+        ("Academia Award", "Academy Award [1]"),
+        ("Six-time", "Six-time [1]"),
+    ],
+)
+def test_brief_puts_a_misspelt_word_right(draft: str, kept: str) -> None:
+    text = "The Pittsburgh Steelers won two games and the Academy Award, a Six-time guest said in 1912."
+    found = check(draft, "Who won?", evidence([text]), least_evidence=0, least_support=0.5, brief=True)
+    assert (found.text, found.quoted) == (kept, False)
+
+
+@pytest.mark.parametrize("draft", ["1913 [1]", "3 games", "Pittsburgh Stealers of 1913", "Acting Award"])
+def test_another_number_or_word_is_no_misspelling(draft: str) -> None:
+    text = "The Pittsburgh Steelers won two games and the Academy Award, a Six-time guest said in 1912."
+    assert check(draft, "Who won?", evidence([text]), least_evidence=0, least_support=0.5, brief=True).quoted
+
+
 def test_a_table_row_is_quoted_and_never_shortened() -> None:
     row = evidence(["model: Orion\nlayers: 80\nheads: 8"])
     found = check("Orion has 8 layers.", "How many layers?", row, least_evidence=0, least_support=0.5, brief=True)
