@@ -1,4 +1,5 @@
 import asyncio
+import os
 from pathlib import Path
 
 import nbformat
@@ -8,6 +9,7 @@ from nbclient import NotebookClient
 from settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+os.environ["MINUTES"] = "0.2"  # of training in 05_fine_tune
 AT_ONCE = 2  # importing, reading and splitting keep one core busy each
 
 
