@@ -27,6 +27,7 @@ from settings import ROOT, Settings
 # Under this many weights a model is not asked, unless an adapter taught it to answer briefly. Of 92 questions, as it
 # comes SmolLM2-135M lost seven that the quote answers and won none, at ten times the time (benchmarks/answers.md).
 SMALL_MODEL = 1_000_000_000
+UNNAMED = ("", "off", "auto")  # values of RAG_ADAPTER that name no file
 ADAPTERS = ROOT / "adapters"  # NAME.gguf is for the packaged model NAME
 
 
@@ -53,7 +54,7 @@ class ChatModel:
 def open_model(settings: Settings) -> Iterator[ChatModel]:
     """Open the chat model: llama.cpp in this process, freed in the end, or the server that RAG_MODEL_URL names."""
     if settings.model_url:
-        if settings.adapter not in ("", "auto"):
+        if settings.adapter not in UNNAMED:
             reason = "RAG_MODEL_URL names a server, which has to load it itself"
             raise ModelError(f"RAG_ADAPTER={settings.adapter}", reason, "Unset one of the two")
         with remote_model(
@@ -122,7 +123,7 @@ def answer_style(settings: Settings) -> str:
         return settings.answer_style
     if settings.model_url or read_header(locate(settings)).parameters >= SMALL_MODEL:
         return "write"
-    return "brief" if _shipped_adapter(settings) or settings.adapter not in ("", "auto") else "quote"
+    return "brief" if _shipped_adapter(settings) or settings.adapter not in UNNAMED else "quote"
 
 
 def locate(settings: Settings) -> Path:
@@ -139,7 +140,7 @@ def locate_adapter(settings: Settings) -> Path | None:
     """
     if settings.adapter == "auto":
         return _shipped_adapter(settings) if answer_style(settings) == "brief" else None
-    if not settings.adapter:
+    if settings.adapter in UNNAMED:
         return None
     if not (settings.adapter.startswith(HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
         raise ModelError(settings.adapter, "no such adapter file", "Set RAG_ADAPTER to a GGUF file's path")

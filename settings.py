@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     adapter: str = Field(
         "auto",
         description="LoRA adapter of that model: a GGUF file's path, or hub:OWNER/REPO/FILE.gguf[@REVISION]. auto: the "
-        "one in adapters/ for the packaged model, where answers are brief. Empty: none.",
+        "one in adapters/ for the packaged model, where answers are brief. off: none.",
     )
     adapter_scale: float = Field(1.0, ge=0, le=10, description="How much of the adapter is added: 0 nothing, 1 all.")
     adapter_sha256: str = Field(

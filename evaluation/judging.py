@@ -117,7 +117,7 @@ def open_judge(settings: Settings) -> Iterator[Judge]:
     changed = {"model": name, "model_url": "" if is_local else settings.judge, "model_key": settings.judge_key}
     changed |= {"temperature": 0.0} | ({"model_sha256": ""} if settings.judge_model else {})
     if settings.adapter == "auto":
-        changed["adapter"] = ""  # it was taught to answer, not to judge
+        changed["adapter"] = "off"  # it was taught to answer, not to judge
     try:
         with open_model(settings.model_copy(update=changed)) as model:
             yield _judge(model, settings.judge, name)

@@ -185,7 +185,7 @@ def test_datamarks_are_gone_from_drafts_and_answers(house: House) -> None:
 def test_auto_quotes_where_the_model_is_small_and_was_taught_nothing(house: House) -> None:
     found = {}
     for style in ("auto", "quote"):
-        settings = house.settings.model_copy(update={"answer_style": style, "adapter": ""})
+        settings = house.settings.model_copy(update={"answer_style": style, "adapter": "off"})
         with pipeline.open_chain(settings, house.index) as chain:
             found[style] = ask(chain, QUESTION)
     assert found["auto"].statements == found["quote"].statements
@@ -199,7 +199,7 @@ def test_auto_answers_briefly_with_the_adapter_that_comes_with_the_model(house: 
     with pipeline.open_chain(settings, house.index) as chain:
         found = ask(chain, QUESTION)
     assert (found.answer, found.quoted) == ("3 litres [1]", False)
-    for changed in ({"answer_style": "write"}, {"adapter": ""}, {"model": "other.gguf"}):
+    for changed in ({"answer_style": "write"}, {"adapter": "off"}, {"model": "other.gguf"}):
         other = settings.model_copy(update=changed | {"answer_style": changed.get("answer_style", "brief")})
         assert chat_models.locate_adapter(other) is None
 
