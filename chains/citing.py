@@ -89,6 +89,13 @@ def verbatim(statement: str, found: Sequence[Span], marked: frozenset[int] = fro
     return [span for span in held if span.n in marked][:1] or held[:1]
 
 
+def as_written(statement: str, span: Span) -> str:
+    """Return a statement with the capitals that it has where the span holds it, as it is where it does not."""
+    at = span.text.lower().find(statement.lower())
+    stretch = span.text[at : at + len(statement)] if at >= 0 else ""
+    return stretch if stretch.lower() == statement.lower() else statement
+
+
 def respelt(statement: str, found: Sequence[Span]) -> str:
     """Return the first stretch of the spans that a statement misspells, as it stands there, "" where there is none.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from langchain_core.documents import Document
 
 from chains.answers import Statement
-from chains.citing import best_quotes, respelt, span_of, spans, supporting, verbatim
+from chains.citing import as_written, best_quotes, respelt, span_of, spans, supporting, verbatim
 from chains.evidence import sentences_to_read
 from chains.facts import is_negated, names, numbers
 from chains.groundedness import support as groundedness
@@ -81,11 +81,13 @@ def check(
         if not content_words(text) or any(_repeats(text, statement.text) for statement in statements):
             continue
         marked = _marks(sentence)
-        if brief and not verbatim(text, read):
+        found = verbatim(text, read, marked) if brief else []
+        if brief and not found:
             text = respelt(text, read) or text
-        found = (brief and verbatim(text, read, marked)) or supporting(
-            text, question, read, marked=marked, least=float(brief)
-        )
+            found = verbatim(text, read, marked)
+        if found:
+            text = as_written(text, found[0])
+        found = found or supporting(text, question, read, marked=marked, least=float(brief))
         held = max((support(text, _sentences(span.passage), given=question) for span in found), default=0.0)
         if found and (brief or held >= least_support):
             held = 1.0 if brief else round(held, 4)

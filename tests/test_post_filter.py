@@ -393,11 +393,12 @@ def test_brief_keeps_what_one_of_the_likeliest_sentences_holds_word_for_word() -
         ("Pittsboro Steelers [1]", "Pittsburgh Steelers [1]"),
         ("2 [1]", "two [1]"),
         ("Academia Award", "Academy Award [1]"),
-        ("Six-time", "Six-time [1]"),
+        ("six-time", "Six-time [1]"),
+        ("91%", "91% [1]"),
     ],
 )
 def test_brief_puts_a_misspelt_word_right(draft: str, kept: str) -> None:
-    text = "The Pittsburgh Steelers won two games and the Academy Award, a Six-time guest said in 1912."
+    text = "The Pittsburgh Steelers won two games and the Academy Award, 91% of which a Six-time guest said in 1912."
     found = check(draft, "Who won?", evidence([text]), least_evidence=0, least_support=0.5, brief=True)
     assert (found.text, found.quoted) == (kept, False)
 
