@@ -45,11 +45,14 @@ def models(context: typer.Context, as_json: Json = False) -> None:
         if as_json:
             raise typer.BadParameter("options of a subcommand stand behind it")
         return
+    from chat_models import shipped_adapter
     from inventory import list_models
     from settings import PREFIX, ROOT
 
     settings = _settings()
     used = {f"{PREFIX}{key}".upper(): getattr(settings, key) for key in USERS}
+    if settings.adapter == "auto":
+        used[f"{PREFIX}ADAPTER"] = str(shipped_adapter(settings) or "")
     rows = [asdict(model) for model in list_models(used, settings.cache, ROOT, _place(settings))]
     if as_json:
         print_json({"models": rows})

@@ -123,7 +123,7 @@ def answer_style(settings: Settings) -> str:
         return settings.answer_style
     if settings.model_url or read_header(locate(settings)).parameters >= SMALL_MODEL:
         return "write"
-    return "brief" if _shipped_adapter(settings) or settings.adapter not in UNNAMED else "quote"
+    return "brief" if shipped_adapter(settings) or settings.adapter not in UNNAMED else "quote"
 
 
 def locate(settings: Settings) -> Path:
@@ -139,7 +139,7 @@ def locate_adapter(settings: Settings) -> Path | None:
     auto: the one that comes with a packaged model, where answers are brief, which is all that it was taught.
     """
     if settings.adapter == "auto":
-        return _shipped_adapter(settings) if answer_style(settings) == "brief" else None
+        return shipped_adapter(settings) if answer_style(settings) == "brief" else None
     if settings.adapter in UNNAMED:
         return None
     if not (settings.adapter.startswith(HUB) or (ROOT / Path(settings.adapter).expanduser()).is_file()):
@@ -149,7 +149,8 @@ def locate_adapter(settings: Settings) -> Path | None:
     )
 
 
-def _shipped_adapter(settings: Settings) -> Path | None:
+def shipped_adapter(settings: Settings) -> Path | None:
+    """Return the adapter that comes with the packaged model, where the settings name this and leave that to us."""
     path = ADAPTERS / f"{settings.model}.gguf"
     return path if settings.adapter == "auto" and "/" not in settings.model and path.is_file() else None
 
