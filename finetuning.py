@@ -115,15 +115,23 @@ def preferences(
 ) -> None:
     """Train a LoRA adapter to prefer better answers, saved if it does so on pairs that were held back."""
     with leaf("training"):
-        from training.activations import LINEAR, Run
+        from training.activations import Run
         from training.preferences import train_preferences
     from settings import load_settings
 
-    named = LINEAR if targets == "all" else tuple(dict.fromkeys(targets.split(",")))
-    if unknown := set(named) - set(LINEAR):
-        raise typer.BadParameter(f"--targets: there is no {', '.join(sorted(unknown))}, but {','.join(LINEAR)} and all")
-    run = Run("lora", rank, named, 0, batch, length, accumulate, checkpointing, precision, optimiser)
-    with progress("Training", shown=not as_json, unit="steps") as on_progress:
+    run = Run(
+        "lora",
+        rank,
+        experiments.matrices(targets, "lora"),
+        0,
+        batch,
+        length,
+        accumulate,
+        checkpointing,
+        precision,
+        optimiser,
+    )
+    with finetuning_search.steps(as_json) as on_progress:
         report = train_preferences(
             load_settings(),
             pairs,
@@ -138,7 +146,7 @@ def preferences(
             epochs=epochs,
             minutes=minutes,
             seed=seed,
-            on_progress=lambda done, total, loss: on_progress(done, total, done),
+            on_progress=on_progress,
         )
     if as_json:
         print_json(report)

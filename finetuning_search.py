@@ -1,16 +1,23 @@
 """The commands that teach the search: questions come in; weights that find more, and what they gain, go out."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from evaluations import leaf
-from options import (
-    Json,
-)
+from options import Json
 from tables import print_scores
 from terminal import print_json, progress
+
+
+@contextmanager
+def steps(as_json: bool) -> Iterator[Callable[[int, int, float], None]]:
+    """Yield what shows steps done, in all, and the loss of late as a bar, unless JSON is wanted."""
+    with progress("Training", shown=not as_json, unit="steps") as shown:
+        yield lambda done, total, loss: shown(done, total, done)
 
 
 def reranker(
@@ -25,19 +32,10 @@ def reranker(
         from training.reranker import train_reranker
     from settings import load_settings
 
-    with progress("Training", shown=not as_json, unit="steps") as on_progress:
-        report = train_reranker(
-            load_settings(),
-            questions,
-            folder,
-            layers=layers,
-            minutes=minutes,
-            on_progress=lambda done, total, loss: on_progress(done, total, done),
-        )
-    if as_json:
-        print_json(report)
-    else:
-        print_scores(report)
+    way: Any = {"layers": layers, "minutes": minutes}
+    with steps(as_json) as on_progress:
+        report = train_reranker(load_settings(), questions, folder, **way, on_progress=on_progress)
+    (print_json if as_json else print_scores)(report)
 
 
 def embedder(
@@ -55,10 +53,8 @@ def embedder(
     from settings import load_settings
 
     way: Any = {"layers": layers, "rank": rank, "epochs": epochs, "minutes": minutes}
-    with progress("Training", shown=not as_json, unit="steps") as shown:
-        report = train_embedder(
-            load_settings(), questions, folder, **way, on_progress=lambda done, total, loss: shown(done, total, done)
-        )
+    with steps(as_json) as on_progress:
+        report = train_embedder(load_settings(), questions, folder, **way, on_progress=on_progress)
     (print_json if as_json else print_scores)(report)
 
 

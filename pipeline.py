@@ -4,6 +4,7 @@ a document   files → loaders.parsing → embeddings → store                 
 a question   query_rewriting → retrieval → reranking → retrieval_qa → post_filter   `open_chain`
 """
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -123,6 +124,17 @@ def open_index(settings: Settings, *, wait: float = WAIT) -> Iterator[Index]:
     adapt = load_query_adapter(adapter, identity) if adapter else None
     with open_store(settings.store, identity, kind=settings.index, wait=wait) as store:
         yield Index(store, build_embeddings(settings, identity), embedder_folder(settings), adapt)
+
+
+@contextmanager
+def open_empty_index(settings: Settings) -> Iterator[tuple[Settings, Index]]:
+    """Open an index without documents, with the settings that name it: by no word of theirs is a question corrected."""
+    with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
+        settings = settings.model_copy(update={"store": Path(directory), "index": "exact"})
+        with open_store(settings.store, write=True, kind=settings.index):
+            pass
+        with open_index(settings) as index:
+            yield settings, index
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from functools import cached_property
 from itertools import pairwise
 
 from langchain_core.documents import Document
-from rapidfuzz.distance import Indel
 
 from chains.answers import Citation, Source
 from chains.evidence import Sentence, best_sentences
@@ -118,7 +117,11 @@ def _is_like(said: str, there: str) -> bool:
         return True
     if not (one.isalpha() and other.isalpha() and min(len(one), len(other)) >= LEAST_LETTERS):
         return False
-    return one[:ALIKE_LETTERS] == other[:ALIKE_LETTERS] and Indel.normalized_similarity(one, other) >= LIKE
+    if one[:ALIKE_LETTERS] != other[:ALIKE_LETTERS]:
+        return False
+    from rapidfuzz.distance import Indel  # few answers need it
+
+    return Indel.normalized_similarity(one, other) >= LIKE
 
 
 def supporting(

@@ -70,8 +70,7 @@ def best_sentences(passages: Sequence[Document]) -> list[tuple[int, Sentence]]:
     Two mean at least a SECOND of the best one's odds. Those of one passage come as they stand there, else the better
     one first. Empty where there are no passages.
     """
-    found = [(n, sentence) for n, passage in enumerate(passages) for sentence in passage.metadata["sentences"]]
-    ranked = sorted(found, key=lambda each: -each[1].score)[:2]  # a stable sort: of equal ones the first is best
+    ranked = _likeliest(passages, 2)
     if len(ranked) < 2:
         return ranked
     (first, best), (second, other) = ranked
@@ -82,13 +81,17 @@ def best_sentences(passages: Sequence[Document]) -> list[tuple[int, Sentence]]:
 
 def sentences_to_read(passages: Sequence[Document]) -> list[tuple[int, Sentence]]:
     """Return the READ likeliest sentences of all passages, the best first, each with the index of its passage."""
-    found = [(n, sentence) for n, passage in enumerate(passages) for sentence in passage.metadata["sentences"]]
-    return sorted(found, key=lambda each: -each[1].score)[:READ]
+    return _likeliest(passages, READ)
 
 
 def show_sentences(passages: Sequence[Document]) -> str:
     """Return these, a line each behind their passage's number, as a small model reads them."""
     return "\n".join(f"[{n + 1}] {' '.join(sentence.text.split())}" for n, sentence in sentences_to_read(passages))
+
+
+def _likeliest(passages: Sequence[Document], count: int) -> list[tuple[int, Sentence]]:
+    found = [(n, sentence) for n, passage in enumerate(passages) for sentence in passage.metadata["sentences"]]
+    return sorted(found, key=lambda each: -each[1].score)[:count]  # a stable sort: of equal ones the first is best
 
 
 def best_passage(passages: Sequence[Document]) -> int:

@@ -128,6 +128,13 @@ def _holds(passage: Document, chunk: Document) -> bool:
     return bool(start <= at[0] and at[1] <= start + len(passage.page_content))
 
 
+def as_found(name: str, text: str, title: str = "") -> Document:
+    """Return the text with the metadata of a passage that a search found, as if it were a file of its own."""
+    place = {"source": name, "page": None, "line": 1, "section": title, "start": 0}
+    found = {"also_in": [], "chunks": [name], "hit": (0, len(text)), "score": 1.0}
+    return Document(id=name, page_content=text, metadata=place | found)
+
+
 def narrowed(passage: Document) -> Document:
     """Return the part of a passage that was found, its scored sentences cut to it; one without `hit` as it is."""
     at = passage.metadata

@@ -66,12 +66,11 @@ def check(
     """
     if lacks_evidence(question, passages, least_evidence=least_evidence):
         return REFUSED
-    if REFUSING.search(draft) and len(draft) < 2 * len(REFUSAL):
+    if refuses(draft):
         return REFUSED
     texts = [passage.page_content for passage in passages]
-    read = [*spans(passages)]
-    if brief:
-        read = [span_of(n + 1, passages[n], sentence) for n, sentence in sentences_to_read(passages)]
+    likeliest = sentences_to_read(passages) if brief else ()
+    read = [span_of(n + 1, passages[n], each) for n, each in likeliest] if brief else [*spans(passages)]
     # which value belongs to which column is more than a bag of words can check, so a table's row is always quoted
     is_row = brief and _is_row(read[0].text)
     statements: list[Statement] = []
@@ -80,7 +79,7 @@ def check(
         text = CITATION.sub("", sentence).strip()
         if not content_words(text) or any(_repeats(text, statement.text) for statement in statements):
             continue
-        marked = _marks(sentence)
+        marked = cited_numbers(sentence)
         found = verbatim(text, read, marked) if brief else []
         if brief and not found:
             text = respelt(text, read) or text
@@ -88,15 +87,21 @@ def check(
         if found:
             text = as_written(text, found[0])
         found = found or supporting(text, question, read, marked=marked, least=float(brief))
-        held = max((support(text, _sentences(span.passage), given=question) for span in found), default=0.0)
+        held = 1.0  # what is verbatim
+        if found and not brief:
+            held = max(support(text, _sentences(span.passage), given=question) for span in found)
         if found and (brief or held >= least_support):
-            held = 1.0 if brief else round(held, 4)
-            statements.append(Statement(text, held, tuple(span.citation() for span in found)))
+            statements.append(Statement(text, round(held, 4), tuple(span.citation() for span in found)))
         else:
             denied |= is_negated(text)
     if denied and not statements:
         return REFUSED
     return _joined(statements) if statements else _quotes(passages, texts)
+
+
+def refuses(draft: str) -> bool:
+    """Tell whether a draft says that the answer is not there, and no more."""
+    return bool(REFUSING.search(draft)) and len(draft) < 2 * len(REFUSAL)
 
 
 def _joined(statements: Sequence[Statement]) -> Checked:
@@ -122,8 +127,8 @@ def whole_sentences(text: str) -> list[str]:
     return sentences
 
 
-def _marks(sentence: str) -> frozenset[int]:
-    """Return the numbers that a sentence of the draft cites."""
+def cited_numbers(sentence: str) -> frozenset[int]:
+    """Return the numbers that a text cites."""
     return frozenset(int(n) for marks in CITATION.findall(sentence) for n in re.findall(r"\d{1,4}", marks))
 
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from langchain_core.documents import Document
 
+from chains.passages import as_found
 from chains.queries import Turn, check_question
 from errors import EvaluationError, QuestionError, one_line
 from evaluation.collection import read_rows
-from evaluation.given import as_found
 
 SEED = 0
 REMEDY = (

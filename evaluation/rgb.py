@@ -15,9 +15,10 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from chains.answers import Answer
+from chains.passages import as_found
 from chains.rag import ask
 from evaluation.answer_metrics import uncited
-from evaluation.given import as_found, chain_over_given
+from evaluation.given import chain_over_given
 from evaluation.records import read_records, spread
 from evaluation.retrieval import shown
 from loaders.sync import Progress

@@ -239,6 +239,11 @@ def test_it_stops_when_nothing_is_gained_and_keeps_the_best(tiny: Callable[[], B
     assert report["loss_after"] == pytest.approx(min(losses), abs=1e-4)
 
 
+def test_a_time_limit_ends_a_training_without_validation_too(tiny: Callable[[], Base], tmp_path: Path) -> None:
+    report = train_supervised(tiny(), SOME, [], tmp_path / "out", RUN, replace(PLAN, minutes=1e-9), record=RECORD)
+    assert (report["updates"], report["loss_after"]) == (1, None)
+
+
 def test_too_few_examples_and_packed_prefixes_are_refused(tiny: Callable[[], Base], tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="3 examples of at most 200 tokens; 8 are needed"):
         train_supervised(tiny(), SOME[:3], [], tmp_path / "a", RUN, PLAN, record=RECORD)

@@ -1,5 +1,8 @@
 """The name of a model comes in; its weights as transformers trains them, and its tokenizer, go out."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +46,21 @@ def load_base(settings: Settings, folder: str = "", *, dtype: "torch.dtype | Non
         del model.config.quantization_config
     model.config.use_cache = False
     return Base(model.train(), load_tokenizer(settings, folder), path, "" if folder else file_sha256(path))
+
+
+def dtype_of(precision: str) -> "torch.dtype":
+    """Return the type of frozen weights in a precision: fp32, bf16 or fp16."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+@contextmanager
+def without_peft_warning() -> Iterator[None]:
+    """Silence one warning: peft 0.21 and trl 1.16 ask transformers 5.23 by a name that goes in its version 6."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+        yield
 
 
 def load_tokenizer(settings: Settings, folder: str = "") -> Any:

@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from loaders.store import Store
 from pipeline import embedder_folder, embedder_identity, open_index
 from searching import build_search
 from settings import Settings
+from training.base import without_peft_warning
 from training.descent import Progress, descend
 from training.gain import check_enough, compare, judge, measure, split
 from training.mining import DEPTH, PLAIN, Group, mine, read_questions
@@ -189,6 +189,5 @@ def _free(model: Any, layers: int, rank: int) -> Any:
     linear = [path for path, part in body.named_modules() if isinstance(part, torch.nn.Linear)]
     targets = [path for path in linear if path.startswith(inside)]
     config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
-    with warnings.catch_warnings():  # peft 0.21 asks transformers 5.23 by a name that goes in its version 6
-        warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+    with without_peft_warning():
         return peft.get_peft_model(body, config).merge_and_unload

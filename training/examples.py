@@ -1,6 +1,5 @@
 """Questions with reference answers come in; the prompts that `ask` makes of them, with what to answer, go out."""
 
-import json
 import random
 import re
 import tempfile
@@ -23,12 +22,12 @@ from pydantic import Field
 from chains.evidence import sentences_to_read
 from chains.post_filter import REFUSAL
 from chat_models import SMALL_MODEL, ChatModel, locate
-from errors import EvaluationError, one_line
 from inference.gguf_header import read_header
 from ingestion import ingest
 from pipeline import build_chain, open_index
 from searching import Index, build_search
 from settings import Settings
+from training.jsonl import parse_rows, write_rows
 from training.mining import DEPTH, Question, is_from
 
 Progress = Callable[[int, int, int], None]  # questions done, in all, examples made
@@ -137,11 +136,14 @@ def style_to_train(settings: Settings) -> str:
 
 def _asked(ask: Ask, question: Question) -> Iterator[Example]:
     """Yield what is asked with all documents, and with the question's own alone."""
+    if not question.answerable:
+        messages, _ = ask(question.text, None)
+        if messages:
+            yield Example(question.text, "refusal", messages, REFUSAL)
+        return
     for keep in (None, lambda passage: is_from(passage, question.documents)):
         messages, shown = ask(question.text, keep)
-        if messages and not question.answerable and keep is None:
-            yield Example(question.text, "refusal", messages, REFUSAL)
-        elif messages and (found := _completion(question.answers, shown)):
+        if messages and (found := _completion(question.answers, shown)):
             yield Example(question.text, "answer", messages, found)
 
 
@@ -193,8 +195,7 @@ def _completion(answers: Sequence[str], shown: Sequence[tuple[int, str]]) -> str
 
 def write_examples(examples: Sequence[Example], path: Path) -> None:
     """Write examples as JSON lines."""
-    rows = (json.dumps(asdict(example), ensure_ascii=False) for example in examples)
-    path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    write_rows(path, map(asdict, examples))
 
 
 def read_examples(path: Path, *, kind: str = "") -> list[Example]:
@@ -202,18 +203,12 @@ def read_examples(path: Path, *, kind: str = "") -> list[Example]:
 
     kind: what all are taken for, whatever they say.
     """
-    found, number = [], 0
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):  # noqa: B007  (the error names it)
-            if line.strip():
-                row = json.loads(line)
-                messages = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in row["messages"])
-                if not messages or not str(row["completion"]).strip():
-                    raise ValueError("it asks or answers nothing")
-                asked = str(row.get("question") or messages[-1]["content"])
-                found.append(Example(asked, kind or str(row.get("kind", "answer")), messages, str(row["completion"])))
-    except OSError as error:
-        raise EvaluationError(path, one_line(error), REMEDY) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", REMEDY) from None
-    return found
+
+    def example(row: dict[str, Any]) -> Example:
+        messages = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in row["messages"])
+        if not messages or not str(row["completion"]).strip():
+            raise ValueError("it asks or answers nothing")
+        asked = str(row.get("question") or messages[-1]["content"])
+        return Example(asked, kind or str(row.get("kind", "answer")), messages, str(row["completion"]))
+
+    return parse_rows(path, REMEDY, example)

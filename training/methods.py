@@ -1,11 +1,11 @@
 """A model and a way to train it come in; the same model with only that way's weights trainable goes out."""
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from errors import ModelError, one_line
 from training.activations import Run
+from training.base import dtype_of, without_peft_warning
 
 if TYPE_CHECKING:
     import torch
@@ -23,19 +23,16 @@ def prepare(
     bitsandbytes or peft can't do: prefix tuning with checkpointing, matrices that the model does not have.
     """
     import peft
-    import torch
 
     if run.method == "full":
         model = model.float()
     else:
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[run.precision]
+        dtype = dtype_of(run.precision)
         model = model.to(dtype)
         if run.method == "qlora":
             _quantise(model, dtype)
         try:
-            with warnings.catch_warnings():
-                # peft 0.21 asks transformers 5.23 by a name that goes in its version 6
-                warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+            with without_peft_warning():
                 model = peft.get_peft_model(model, _config(run, 2.0 * run.rank if alpha is None else alpha, dropout))
         except ValueError as error:
             raise ModelError(run.method, one_line(error), "Name other --targets") from None

@@ -1,6 +1,5 @@
 """Questions with the files that answer them come in; groups of a right passage and wrong ones found with it go out."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,8 @@ from langchain_core.documents import Document
 
 from chains.queries import Query
 from chains.reranking import readable
-from errors import EvaluationError, one_line
 from searching import Search
+from training.jsonl import parse_rows
 
 DEPTH = 100  # passages among which the right one is looked for
 # settings of the search that mines: chunks as they are indexed, not joined, widened or mixed yet
@@ -43,21 +42,16 @@ def read_questions(path: Path, *, unanswerable: bool = False) -> list[Question]:
     Those marked "answerable": false are left out, or with `unanswerable` kept, without answers. A doc_id is a file's
     name or the end of its path. Raise EvaluationError that names the row.
     """
-    found, number = [], 0
-    remedy = 'write one {"question": …, "doc_id": "file.pdf"} a line'
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):  # noqa: B007  (the error below names it)
-            row: dict[str, Any] = json.loads(line) if line.strip() else {}
-            if row and (unanswerable or row.get("answerable", True)):
-                names = frozenset(map(str, [row["doc_id"]] if "doc_id" in row else row["doc_ids"]))
-                answerable = bool(row.get("answerable", True))
-                answers = tuple(map(str, row.get("answers") or ())) if answerable else ()
-                found.append(Question(str(row["question"]), names, answers, answerable))
-    except OSError as error:
-        raise EvaluationError(path, one_line(error), remedy) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", remedy) from None
-    return found
+
+    def question(row: dict[str, Any]) -> Question | None:
+        answerable = bool(row.get("answerable", True))
+        if not (answerable or unanswerable):
+            return None
+        names = frozenset(map(str, [row["doc_id"]] if "doc_id" in row else row["doc_ids"]))
+        answers = tuple(map(str, row.get("answers") or ())) if answerable else ()
+        return Question(str(row["question"]), names, answers, answerable)
+
+    return list(filter(None, parse_rows(path, 'write one {"question": …, "doc_id": "file.pdf"} a line', question)))
 
 
 def mine(

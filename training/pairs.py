@@ -2,25 +2,24 @@
 
 import json
 import random
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_core.documents import Document
 from langchain_core.messages import convert_to_openai_messages
 from langchain_core.runnables import RunnableLambda
 
+from chains.passages import as_found
 from chains.post_filter import REFUSAL
 from chat_models import ChatModel
-from errors import EvaluationError, one_line
-from loaders.generations import open_store
-from pipeline import build_chain, open_index
+from errors import EvaluationError
+from pipeline import build_chain, open_empty_index
 from searching import Search
 from settings import Settings
 from training.examples import Listener, style_to_train
+from training.jsonl import parse_rows, read_rows, write_rows
 from training.rewards import holding, points
 
 MARGIN = 0.3  # points between the two answers of a pair
@@ -50,13 +49,9 @@ class Pair:
 
 def read_pairs(path: Path) -> list[Pair]:
     """Return the pairs of a JSONL file, each once; raise EvaluationError that names the row."""
-    found: dict[tuple[str, str, str], Pair] = {}
-    for number, row in _read(path, PAIRS):
-        try:
-            pair = _pair(row)
-        except (ValueError, KeyError, TypeError) as error:
-            raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", PAIRS) from None
-        found.setdefault((pair.prompt, pair.chosen, pair.rejected), pair)
+    found = {(pair.prompt, pair.chosen, pair.rejected): pair for pair in parse_rows(path, PAIRS, _pair)}
+    if not found:
+        raise EvaluationError(path, "it is empty", PAIRS)
     return list(found.values())
 
 
@@ -75,11 +70,7 @@ def held_back(pairs: Sequence[Pair], seed: int, *, of: Path) -> tuple[list[Pair]
 
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
     """Write them as JSON lines."""
-    text = "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise EvaluationError(path, one_line(error), "name a file in a folder that exists") from None
+    write_rows(path, map(asdict, pairs))
 
 
 def read_answers(paths: Sequence[Path]) -> list[Row]:
@@ -94,11 +85,14 @@ def read_answers(paths: Sequence[Path]) -> list[Row]:
         "contexts": list,
     }
     for path in paths:
-        for number, row in _read(path, ROWS):
+        before = len(rows)
+        for number, row in read_rows(path, ROWS):
             if wrong := [name for name, kind in wanted.items() if not isinstance(row.get(name), kind)]:
                 reason = f"it lacks {', '.join(wrong)}, or has something else there"
                 raise EvaluationError(f"{path}, row {number}", reason, ROWS)
             rows.append(row)
+        if len(rows) == before:
+            raise EvaluationError(path, "it is empty", ROWS)
     return rows
 
 
@@ -138,34 +132,19 @@ def open_prompts(settings: Settings) -> Iterator[Callable[[Row], tuple[Message, 
 
     They fitted the model then; so nothing is counted.
     """
-    given: dict[str, Any] = {
-        "answer_style": style_to_train(settings),
-        "index": "exact",
-        "least_evidence": 0.0,
-        "rewrite": "rules",
-    }
+    given: Any = {"answer_style": style_to_train(settings), "least_evidence": 0.0, "rewrite": "rules"}
     listener = Listener()
     model = ChatModel(listener, settings.context_tokens, count_tokens=lambda messages: 0, is_small=True)
-    with tempfile.TemporaryDirectory(prefix="groundwork-") as directory:
-        settings = settings.model_copy(update=given | {"store": Path(directory)})
-        with open_store(settings.store, write=True, kind=settings.index):
-            pass  # an index without documents, by whose words no question is corrected
-        with open_index(settings) as index:
+    with open_empty_index(settings.model_copy(update=given)) as (empty, index):
 
-            def messages(row: Row) -> tuple[Message, ...]:
-                passages = [_found(n, text) for n, text in enumerate(row["contexts"])]
-                search: Search = RunnableLambda(lambda queries: passages)
-                build_chain(settings, index, model, search=search).invoke({"question": row["question"], "history": []})
-                heard = convert_to_openai_messages(listener.heard.pop())
-                return tuple({"role": message["role"], "content": message["content"]} for message in heard)
+        def messages(row: Row) -> tuple[Message, ...]:
+            passages = [as_found(str(n), text) for n, text in enumerate(row["contexts"])]
+            search: Search = RunnableLambda(lambda queries: passages)
+            build_chain(empty, index, model, search=search).invoke({"question": row["question"], "history": []})
+            heard = convert_to_openai_messages(listener.heard.pop())
+            return tuple({"role": message["role"], "content": message["content"]} for message in heard)
 
-            yield messages
-
-
-def _found(n: int, text: str) -> Document:
-    place = {"source": str(n), "page": None, "line": 1, "section": "", "start": 0}
-    found = {"also_in": [], "chunks": [str(n)], "hit": (0, len(text)), "score": 1.0}
-    return Document(id=str(n), page_content=text, metadata=place | found)
+        yield messages
 
 
 def _said(row: Row) -> str:
@@ -196,22 +175,3 @@ def _pair(row: Row) -> Pair:
     if chosen.strip() == rejected.strip():
         raise ValueError("chosen and rejected are the same")
     return Pair(messages, chosen, rejected)
-
-
-def _read(path: Path, remedy: str) -> Iterator[tuple[int, Row]]:
-    """Yield the objects of a JSONL file with the numbers of their rows."""
-    number, found = 0, False
-    try:
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError("it is no object")
-                found = True
-                yield number, row
-    except (OSError, UnicodeDecodeError) as error:
-        raise EvaluationError(path, one_line(error), remedy) from None
-    except ValueError as error:
-        raise EvaluationError(f"{path}, row {number}", f"not as expected ({one_line(error)})", remedy) from None
-    if not found:
-        raise EvaluationError(path, "it is empty", remedy)

@@ -1,7 +1,6 @@
 """A model, pairs to learn from and pairs held back come in; a trainer and what measures its gain go out."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from training.activations import Run
 from training.arguments import trainer_arguments
 from training.pairs import Pair
+from training.progress import listener
 from training.rewards import points_to
 from training.scoring import answers_of, log_probabilities, mean, score_margins, share_over_zero
 
@@ -81,7 +81,7 @@ def teach_dpo(model: Any, tokenizer: Any, learnt: Sequence[Pair], kept: Sequence
         train_dataset=_conversations(learnt),
         eval_dataset=_conversations(kept),
         processing_class=tokenizer,
-        callbacks=[_watch(course)],
+        callbacks=[_listener(course)],
     )
     rows = list(trainer.eval_dataset)
     before = log_probabilities(model, rows)
@@ -113,7 +113,7 @@ def teach_reward(model: Any, tokenizer: Any, learnt: Sequence[Pair], kept: Seque
         train_dataset=_conversations(learnt),
         eval_dataset=_conversations(kept),
         processing_class=tokenizer,
-        callbacks=[_watch(course)],
+        callbacks=[_listener(course)],
     )
     rows = list(trainer.eval_dataset)
 
@@ -161,7 +161,7 @@ def teach_grpo(
         train_dataset=_dataset([{"prompt": list(pair.messages), "chosen": pair.chosen} for pair in prompts]),
         processing_class=tokenizer,
         reward_processing_classes=[tokenizer],
-        callbacks=[_watch(course)],
+        callbacks=[_listener(course)],
     )
     asked = list({pair.prompt: pair for pair in kept}.values())
 
@@ -184,22 +184,8 @@ def _arguments(kind: Any, course: Course, **more: Any) -> Any:
     return arguments
 
 
-def _watch(course: Course) -> Any:
-    """Return the callback that tells the progress and ends the training when its time is over."""
-    from transformers import TrainerCallback
-
-    began = time.monotonic()
-
-    class Watch(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-            if logs and "loss" in logs:
-                course.on_progress(state.global_step, state.max_steps, float(logs["loss"]))
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            if time.monotonic() - began > course.minutes * 60:
-                control.should_training_stop = True
-
-    return Watch()
+def _listener(course: Course) -> Any:
+    return listener(course.minutes * 60, lambda done, total, loss, left: course.on_progress(done, total, loss))
 
 
 def _conversations(pairs: Sequence[Pair]) -> Any:

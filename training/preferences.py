@@ -9,7 +9,6 @@ trl 1.16 has no PPO any more; GRPO has its clipped objective and does without th
 
 import json
 import shutil
-import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,10 +18,11 @@ from errors import EvaluationError, ModelError, one_line
 from hashes import file_sha256
 from settings import Settings
 from training.activations import Run
-from training.base import Base, load_base
+from training.base import Base, dtype_of, load_base, without_peft_warning
 from training.methods import prepare
 from training.pairs import Pair, held_back, read_pairs
 from training.preference_trainers import ANSWER_TOKENS, Course, Progress, Teaching, teach_dpo, teach_grpo, teach_reward
+from training.progress import last_checkpoint
 from training.scoring import build_scorer, load_scorer
 
 Method = Literal["dpo", "reward", "grpo"]
@@ -75,9 +75,7 @@ def train_preferences(
     fitting = [pair for pair in every if _tokens(loaded.tokenizer, pair, answers=method != "grpo") <= longest]
     learnt, kept = held_back(fitting, seed, of=pairs)
     course = Course(run, target / CHECKPOINTS, beta, rate, epochs, minutes, seed, on_progress)
-    with warnings.catch_warnings():
-        # trl 1.16 and peft 0.21 ask transformers 5.23 by a name that goes in its version 6
-        warnings.filterwarnings("ignore", ".is_gradient_checkpointing. is deprecated", FutureWarning)
+    with without_peft_warning():
         scorer = load_scorer(_load(settings, base, run).model, reward) if reward else None
         teaching = _teach(method, loaded, learnt, kept, course, adapter=adapter, scorer=scorer)
         target.mkdir(parents=True, exist_ok=True)
@@ -132,10 +130,7 @@ def _train(teaching: Teaching, folder: Path) -> tuple[dict[str, float], dict[str
 
     teaching.trainer.remove_callback(PrinterCallback)
     before = teaching.measure()
-    # what was interrupted while it was written has no state, which is written last
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
-    last = max(whole, key=lambda checkpoint: int(checkpoint.name.partition("-")[2]), default=None)
-    teaching.trainer.train(resume_from_checkpoint=last and str(last))
+    teaching.trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     return before, teaching.measure()
 
 
@@ -168,10 +163,7 @@ def _check_target(target: Path, facts: dict[str, Any]) -> None:
 
 def _load(settings: Settings, base: str, run: Run, adapter: Path | None = None, reward: Path | None = None) -> Base:
     """Return the base; raise ModelError where an adapter is of another kind, or was made for other weights."""
-    import torch
-
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[run.precision]
-    loaded = load_base(settings, base, dtype=dtype)
+    loaded = load_base(settings, base, dtype=dtype_of(run.precision))
     for folder, wanted in ((adapter, "LORA CAUSAL_LM"), (reward, "LORA SEQ_CLS")):
         if folder is None:
             continue

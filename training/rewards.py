@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from chains.post_filter import REFUSAL, REFUSING
+from chains.post_filter import cited_numbers, refuses
 from chains.sanitising import CITATION
 from words import words
 
@@ -22,22 +22,12 @@ def points(answer: str, references: Iterable[str], passages: Collection[int] = (
     if refused or not references:
         return float(refused and not references)
     likeness = max(_f1(_said(answer), _said(reference)) for reference in references)
-    return likeness if not passages or cited(answer) & set(passages) else likeness * (1 - CITING)
+    return likeness if not passages or cited_numbers(answer) & set(passages) else likeness * (1 - CITING)
 
 
 def points_to(answer: str, chosen: str) -> float:
     """Return the points of an answer where `chosen` is the right one: its words, its citations or its refusal."""
-    return points(answer, () if refuses(chosen) else (chosen,), cited(chosen))
-
-
-def refuses(answer: str) -> bool:
-    """Tell whether the answer is a refusal, as the post-filter does."""
-    return bool(REFUSING.search(answer)) and len(answer) < 2 * len(REFUSAL)
-
-
-def cited(answer: str) -> set[int]:
-    """Return the numbers in square brackets."""
-    return {int(number) for match in CITATION.finditer(answer) for number in match[1].replace(";", ",").split(",")}
+    return points(answer, () if refuses(chosen) else (chosen,), cited_numbers(chosen))
 
 
 def holding(passages: Iterable[str], references: Iterable[str]) -> list[int]:

@@ -1,8 +1,7 @@
 """Settings and a file of questions or examples come in; the model taught with them, and what it cost, go out."""
 
-import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,8 +18,8 @@ from training.base import load_base, load_tokenizer
 from training.care import clean_examples, refuse_contamination, with_general, with_synonyms
 from training.examples import Example, Progress, build_examples, read_examples
 from training.mining import read_questions
+from training.progress import Progress as Told
 from training.supervised import Plan, train_supervised
-from training.supervised import Progress as Told
 
 LIBRARIES = ("torch", "transformers", "peft")
 
@@ -155,12 +154,3 @@ def counter(tokenizer: Any) -> Callable[[list[BaseMessage]], int]:
         return len(tokenizer.apply_chat_template(turns, add_generation_prompt=True)["input_ids"])
 
     return count
-
-
-def read_record(folder: Path) -> Mapping[str, Any]:
-    """Return training.json of a folder; raise EvaluationError where no training has ended in it."""
-    try:
-        found: dict[str, Any] = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise EvaluationError(folder, f"no training has ended in it ({one_line(error)})", "name one") from None
-    return found

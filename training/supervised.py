@@ -3,12 +3,11 @@
 import json
 import math
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from errors import EvaluationError, ModelError
 from training.activations import SOFT, Run
@@ -17,11 +16,8 @@ from training.base import Base
 from training.batches import IGNORED, Collator, packed, rows_of
 from training.examples import Example
 from training.methods import prepare
+from training.progress import Progress, last_checkpoint, listener
 
-if TYPE_CHECKING:
-    pass
-
-Progress = Callable[[int, int, float, float], None]  # updates done, in all, loss of late, seconds left
 FEWEST = 8  # examples
 CHECKPOINTS, RECORD = "checkpoints", "training.json"
 
@@ -91,7 +87,7 @@ def train_supervised(
     model = prepare(base.model, run, alpha=plan.alpha or None, dropout=plan.dropout, prompt=prompt)
     if run.method != "full":  # peft would ask the hub how many words the base knows
         model.save_pretrained = partial(model.save_pretrained, save_embedding_layers=False)
-    listener = _listener(plan.minutes * 60, on_progress)
+    heard = listener(plan.minutes * 60 or math.inf, on_progress)
     stoppers = [EarlyStoppingCallback(plan.patience)] if kept else []
     trainer = _trainer()(
         model=model,
@@ -99,7 +95,7 @@ def train_supervised(
         train_dataset=packed(rows, run.length) if plan.packing else rows,
         eval_dataset=kept or None,
         data_collator=Collator(base.tokenizer.pad_token_id or 0, masked=run.method in (*SOFT, "prefix")),
-        callbacks=[listener, *stoppers],
+        callbacks=[heard, *stoppers],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.shift = run.virtual_tokens if run.method in SOFT else 0
@@ -118,7 +114,7 @@ def train_supervised(
         "epochs": round(trainer.state.epoch or 0.0, 2),
         "loss_before": _rounded(before),
         "loss_after": _rounded(after),
-        "seconds": round(listener.seconds, 1),
+        "seconds": round(heard.seconds, 1),
         "log": log,
     }
     if trainer.is_world_process_zero():
@@ -137,10 +133,7 @@ def _claim(target: Path, asked: Mapping[str, Any]) -> str | None:
     """Make the folder this training's, and return its last whole checkpoint if it is begun already."""
     note = target / CHECKPOINTS / "asked.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == json.loads(json.dumps(asked)):
-        whole = sorted(
-            target.glob(f"{CHECKPOINTS}/checkpoint-*/trainer_state.json"), key=lambda file: file.stat().st_mtime
-        )
-        return str(whole[-1].parent) if whole else None
+        return last_checkpoint(note.parent)
     if target.exists() and any(target.iterdir()):
         reason = "another training was cut off in it" if note.is_file() else "there is something in it"
         raise EvaluationError(target, reason, "name a new folder, or the very settings of that training")
@@ -198,30 +191,6 @@ def _trainer() -> Any:
     return CompletionTrainer
 
 
-def _listener(seconds: float, on_progress: Progress) -> Any:
-    """Return what tells of progress, and stops when the time is up."""
-    from transformers import TrainerCallback
-
-    class Listener(TrainerCallback):
-        seconds = 0.0
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            self.began, self.first = time.monotonic(), state.global_step
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-            if "loss" in (logs or {}):
-                pace = (time.monotonic() - self.began) / max(1, state.global_step - self.first)
-                left = (state.max_steps - state.global_step) * pace
-                on_progress(state.global_step, state.max_steps, float(logs["loss"]), left)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            self.seconds = time.monotonic() - self.began
-            if seconds and self.seconds > seconds:
-                control.should_training_stop = control.should_evaluate = control.should_save = True
-
-    return Listener()
-
-
 def draw_losses(log: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw the losses of a Trainer's log, of training and validation by updates, as a PNG."""
     from matplotlib.figure import Figure
@@ -233,5 +202,6 @@ def draw_losses(log: Sequence[Mapping[str, float]], path: Path) -> None:
         if points:
             axes.plot(*zip(*points, strict=True), label=words)
     axes.set(xlabel="updates", ylabel="loss per token")
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     figure.savefig(path, dpi=120)
